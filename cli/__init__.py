@@ -1,0 +1,1 @@
+"""The ``parked`` command: thin groups that parse, call a stage, print. Heavy imports live inside commands."""

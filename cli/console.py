@@ -1,0 +1,77 @@
+"""How every command talks: results to stdout (plain or ``--json``), progress and notes to stderr, errors in one line."""
+
+from __future__ import annotations
+
+import json as _json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, Protocol
+
+import typer
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
+
+
+class Advance(Protocol):
+    """Called as work goes on: ``advance(1)``, or ``advance(0, total=n)`` once the total is known."""
+
+    def __call__(self, steps: int = 1, *, total: int | None = None) -> None: ...
+
+
+def emit(result: Mapping[str, Any], *, json: bool, text: str | None = None) -> None:
+    """Print a result: as JSON, or ``text``, or ``key: value`` lines."""
+    if json:
+        sys.stdout.write(_json.dumps(result, default=str, allow_nan=False) + "\n")
+    elif text is not None:
+        sys.stdout.write(text.rstrip("\n") + "\n")
+    else:
+        width = max((len(k) for k in result), default=0)
+        for key, value in result.items():
+            sys.stdout.write(f"{key.replace('_', ' '):<{width}}  {value}\n")
+
+
+def note(message: str) -> None:
+    """A plain sentence for a person, on stderr."""
+    sys.stderr.write(message + "\n")
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A table on stdout."""
+    from rich.console import Console
+    from rich.table import Table
+
+    view = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        view.add_column(column, justify="left" if index == 0 else "right")
+    for row in rows:
+        view.add_row(*[str(cell) for cell in row])
+    Console().print(view)
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Advance]:
+    """A progress bar on stderr while the block runs (one summary line where stderr is no terminal)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    ) as bar:
+        task = bar.add_task(label, total=None)
+
+        def advance(steps: int = 1, *, total: int | None = None) -> None:
+            if total is not None:
+                bar.update(task, total=total)
+            bar.advance(task, steps)
+
+        yield advance
+        if not bar.finished:
+            done = bar.tasks[0].completed or 1
+            bar.update(task, total=done, completed=done)

@@ -1,0 +1,31 @@
+"""Entry point of ``parked``: wires the groups together, turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from parked.errors import ParkedError
+
+app = typer.Typer(
+    name="parked",
+    help="Where You Parked: raw phone sensor updates -> facts -> features -> a model that knows where the car is.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+
+def main() -> None:
+    """Run the command line. A user's mistake prints one line and exits 2; ours exits 1."""
+    try:
+        app()
+    except ParkedError as error:
+        sys.stderr.write(f"parked: {error}\n")
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Settings: every one has a default, ``PARKED_<NAME>`` in the environment overrides it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from parked.errors import SettingError
+
+
+class Settings(BaseSettings):
+    """Where things live and how stages are tuned. Paths are absolute after loading."""
+
+    model_config = SettingsConfigDict(env_prefix="PARKED_", frozen=True, extra="ignore")
+
+    home: Path = Field(default=Path("var"), description="the one folder for all generated data")
+    database_url: str = Field(default="", description="SQLAlchemy URL of the operations database; empty: SQLite in home")
+    host: str = Field(default="127.0.0.1", description="address servers listen on")
+    port: int = Field(default=3000, ge=0, le=65535, description="port of the REST service")
+    rules_file: Path | None = Field(default=None, description="stop rules; none: the packaged ones")
+    as_if_live_lag_s: float = Field(default=0.0, ge=0, description="stated lag where received_at is not known")
+    pointer_poll_s: float = Field(default=0.5, gt=0, description="how often a server looks for a new champion")
+
+    def model_post_init(self, _context: object) -> None:
+        """Make ``home`` absolute: Feast and BentoML resolve relative paths against changing folders."""
+        object.__setattr__(self, "home", self.home.expanduser().resolve())
+
+    @cached_property
+    def database(self) -> str:
+        """The operations database's URL."""
+        return self.database_url or f"sqlite:///{self.home / 'ops.db'}"
+
+    @property
+    def raw_dir(self) -> Path:
+        """Immutable raw segments: ``fixes/`` and ``motion/``, Parquet of RAW_FIXES / RAW_MOTION."""
+        return self.home / "raw"
+
+    @property
+    def facts_dir(self) -> Path:
+        """Fact revisions by rules version: ``<rules_version>/facts.parquet``."""
+        return self.home / "facts"
+
+    @property
+    def features_dir(self) -> Path:
+        """Feature snapshots: ``<view>/*.parquet``."""
+        return self.home / "features"
+
+    @property
+    def feast_dir(self) -> Path:
+        """Feast's registry and online store."""
+        return self.home / "feast"
+
+    @property
+    def bentoml_home(self) -> Path:
+        """BentoML's model and bento store."""
+        return self.home / "bentoml"
+
+    @property
+    def manifests_dir(self) -> Path:
+        """Training manifests: ``<model tag>.json`` and their rows."""
+        return self.home / "manifests"
+
+    @property
+    def reports_dir(self) -> Path:
+        """Evidently reports and evaluation reports."""
+        return self.home / "reports"
+
+    @property
+    def predictions_dir(self) -> Path:
+        """The prediction log: Parquet parts written by the servers."""
+        return self.home / "predictions"
+
+    @property
+    def pointer_file(self) -> Path:
+        """The published pointer: which model is champion (``parked.pointer``)."""
+        return self.home / "published.json"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings from the environment, with ``overrides`` on top.
+
+    Raises SettingError naming the first wrong setting.
+    """
+    try:
+        return Settings(**{k: v for k, v in overrides.items() if v is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"])
+        raise SettingError(
+            f"PARKED_{name.upper()}={first.get('input')!r}: {first['msg']}", mend="correct or unset it"
+        ) from None
