@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
 from parked.errors import SettingError
@@ -17,27 +17,38 @@ from parked.errors import SettingError
 def open_database(url: str) -> Engine:
     """Engine for ``url``, migrated to the newest schema (Alembic). SQLite: WAL, foreign keys on, 30 s busy wait.
 
-    Raises SettingError for a URL SQLAlchemy cannot read or whose driver is not installed.
+    Raises SettingError for a URL SQLAlchemy cannot read, whose driver is not installed, or that cannot be reached or written.
     """
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite" and parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(parsed)
+    except OSError as error:
+        raise SettingError(f"PARKED_DATABASE_URL: {error}", mend="give a place that can be written to") from None
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-        raise SettingError(f"PARKED_DATABASE_URL: {error}", mend="give an SQLAlchemy URL with an installed driver") from None
+        raise SettingError(
+            f"PARKED_DATABASE_URL: {error}", mend="give an SQLAlchemy URL with an installed driver"
+        ) from None
     if parsed.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _tune_sqlite)
     from parked.opsdb.migrate import upgrade
 
-    upgrade(engine)
+    try:
+        upgrade(engine)
+    except DatabaseError as error:
+        raise SettingError(
+            f"PARKED_DATABASE_URL: cannot use {parsed.render_as_string(hide_password=True)}: {error.orig}",
+            mend="see that it can be reached and written to",
+        ) from None
     return engine
 
 
 def _tune_sqlite(connection, _record) -> None:  # type: ignore[no-untyped-def]
     cursor = connection.cursor()
     cursor.execute("PRAGMA busy_timeout=30000")
-    cursor.execute("PRAGMA journal_mode=WAL")
+    if cursor.execute("PRAGMA journal_mode").fetchone()[0] not in ("wal", "memory"):
+        cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
 
