@@ -1,0 +1,42 @@
+"""Settings of the serving stage alone (``PARKED_SERVE_<NAME>`` in the environment); the rest is ``parked.settings``."""
+
+from __future__ import annotations
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from parked.errors import SettingError
+
+
+class ServingConfig(BaseSettings):
+    """How one server behaves. Read once at start-up."""
+
+    model_config = SettingsConfigDict(env_prefix="PARKED_SERVE_", frozen=True, extra="ignore")
+
+    workers: int = Field(default=1, ge=1, le=64, description="server processes sharing the port")
+    timeout_s: float = Field(
+        default=2.0,
+        gt=0,
+        description="a request older than this is answered 504; each one holds a timer, so keep it low",
+    )
+    store_timeout_s: float = Field(default=1.0, gt=0, description="a feature store slower than this is answered 503")
+    max_waiting: int = Field(default=256, ge=1, description="requests waiting for the feature store before 503")
+    max_body_bytes: int = Field(default=1_048_576, ge=1024, description="a larger request body is answered 413")
+    log_queue: int = Field(default=10_000, ge=1, description="answers waiting for the prediction log before drops")
+    log_flush_rows: int = Field(default=5_000, ge=1, description="the prediction log writes a part at this many rows")
+    log_flush_s: float = Field(default=2.0, gt=0, description="and at the latest after this long")
+
+
+def load_config(**overrides: object) -> ServingConfig:
+    """The serving settings from the environment, with ``overrides`` (None: not given) on top.
+
+    Raises SettingError naming the first wrong setting.
+    """
+    try:
+        return ServingConfig(**{k: v for k, v in overrides.items() if v is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"])
+        raise SettingError(
+            f"PARKED_SERVE_{name.upper()}={first.get('input')!r}: {first['msg']}", mend="correct or unset it"
+        ) from None

@@ -1,0 +1,54 @@
+"""Confirmations become labels of the operations database (source ``person``)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pyarrow as pa
+from sqlalchemy import Engine, select
+
+from bentos.ports import Confirmation
+from parked.errors import ConflictError
+from parked.opsdb.engine import open_database, transaction
+from parked.opsdb.labels import add_labels
+from parked.opsdb.tables import Label
+from parked.schemas import LABELS
+
+PERSON_WEIGHT = 1.0
+"""A person's word is the unit that other sources' weights are measured against."""
+
+
+class LabelStore:
+    """The ``LabelSink`` over the operations database, opened at the first confirmation. Used from one thread."""
+
+    def __init__(self, database_url: str) -> None:
+        self._url = database_url
+        self._engine: Engine | None = None
+
+    def add(self, confirmation: Confirmation, known_at: datetime) -> bool:
+        """Store it; False where it is stored already. Raises ConflictError where its key holds something else."""
+        if self._engine is None:
+            self._engine = open_database(self._url)
+        row = {
+            "device_id": confirmation.device_id,
+            "at": confirmation.at,
+            "lat": confirmation.lat,
+            "lon": confirmation.lon,
+            "verdict": confirmation.verdict,
+            "source": "person",
+            "weight": PERSON_WEIGHT,
+            "known_at": known_at,
+        }
+        table = pa.Table.from_pylist([row], schema=LABELS)
+        keys = None if confirmation.key is None else [confirmation.key]
+        added = add_labels(self._engine, table, keys=keys, note=confirmation.note).added
+        if not added and confirmation.key is not None:
+            self._require_same(self._engine, confirmation)
+        return bool(added)
+
+    def _require_same(self, engine: Engine, confirmation: Confirmation) -> None:
+        with transaction(engine) as session:
+            stored = session.scalars(select(Label).where(Label.idempotency_key == confirmation.key)).one()
+            told = (confirmation.device_id, confirmation.at, confirmation.lat, confirmation.lon, confirmation.verdict)
+            if (stored.device_id, stored.at, stored.lat, stored.lon, stored.verdict) != told:
+                raise ConflictError("this key was used for another confirmation", mend="choose a new key")

@@ -1,0 +1,210 @@
+"""The HTTP door: strict requests in, one error shape out, answered inside BentoML's own middlewares.
+
+An ASGI layer (``Service.add_asgi_middleware``) rather than BentoML's request handling, because that one answers 4xx as
+a list, masks 5xx, accepts bodies of any size, logs rejected input (coordinates!) with a traceback, knows no GET, and
+costs three times the work of the answer itself (DESIGN.md §8). BentoML's metrics, timeout, health and
+documentation routes stay in force around and beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import structlog
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
+
+from bentos.config import ServingConfig
+from bentos.messages import ConfirmRequest, ErrorAnswer, Fault, ModelRequest, ScoreRequest, WhereParkedRequest
+from bentos.ports import NotReadyError, Readiness
+from parked.errors import ConflictError, UserError
+
+if TYPE_CHECKING:
+    from bentos.application import Application
+    from bentos.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Worker(Protocol):
+    """What the door needs of ``bentos.runtime.Runtime``."""
+
+    config: ServingConfig
+    metrics: Metrics
+    application: Application
+
+    def readiness(self) -> Readiness:
+        """Whether questions can be answered."""
+        ...
+
+
+class HttpError(Exception):
+    """An answer that is an error."""
+
+    def __init__(self, status: int, code: str, message: str, field: str | None = None) -> None:
+        self.status = status
+        self.code = code
+        self.message = message
+        self.field = field
+        super().__init__(message)
+
+
+@dataclass(frozen=True)
+class _Endpoint:
+    """How a path is answered: the request's type, the use case, and which pool of threads it may block."""
+
+    request: type[BaseModel]
+    answer: Callable[[Any, Any], BaseModel]
+    """(Application, request) → answer"""
+    pool: str
+    methods: tuple[str, ...] = ("POST",)
+
+
+_ENDPOINTS = {
+    "/where_parked": _Endpoint(
+        WhereParkedRequest, lambda application, request: application.where_parked(request), "features"
+    ),
+    "/score": _Endpoint(ScoreRequest, lambda application, request: application.score(request), "features"),
+    "/confirm": _Endpoint(ConfirmRequest, lambda application, request: application.confirm(request), "labels"),
+    "/model": _Endpoint(ModelRequest, lambda application, _request: application.model(), "none", ("GET", "POST")),
+}
+
+_BENTOML_PATHS = ("/metrics", "/livez", "/healthz", "/docs.json", "/schema.json", "/")
+_BENTOML_PREFIXES = ("/static_content/", "/assets/")
+
+
+class Door:
+    """ASGI middleware. ``worker()`` is None until BentoML has built the service."""
+
+    def __init__(self, app: App, worker: Callable[[], Worker | None]) -> None:
+        self._app = app
+        self._worker = worker
+        # One thread: Feast's embedded online store is one SQLite connection, and the work is Python anyway.
+        self._pools = {
+            "features": ThreadPoolExecutor(1, thread_name_prefix="features"),
+            "labels": ThreadPoolExecutor(1, thread_name_prefix="labels"),
+        }
+        self._waiting = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer our own paths; hand BentoML its own; 404 the rest."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        path: str = scope["path"]
+        endpoint = _ENDPOINTS.get(path)
+        if endpoint is None and (path in _BENTOML_PATHS or path.startswith(_BENTOML_PREFIXES)):
+            return await self._app(scope, receive, send)
+        worker = self._worker()
+        try:
+            if worker is None:
+                raise HttpError(503, "not_ready", "the service is starting; ask again")
+            if path == "/readyz":
+                return await _send_readiness(send, worker.readiness())
+            if endpoint is None:
+                raise HttpError(404, "not_found", f"no such path; see /docs.json for {', '.join(_ENDPOINTS)}")
+            answer = await self._answer(worker, endpoint, scope, receive)
+        except HttpError as error:
+            return await _send_error(send, worker, error)
+        await _send_json(send, 200, answer.__pydantic_serializer__.to_json(answer))
+
+    async def _answer(self, worker: Worker, endpoint: _Endpoint, scope: Scope, receive: Receive) -> BaseModel:
+        request = await _parse(endpoint, scope, receive, worker.config.max_body_bytes)
+        try:
+            if endpoint.pool == "none":
+                return endpoint.answer(worker.application, request)
+            return await self._on_thread(worker, endpoint, request)
+        except NotReadyError as error:
+            raise HttpError(503, "not_ready", str(error)) from None
+        except ConflictError as error:
+            raise HttpError(409, "conflict", str(error)) from None
+        except UserError as error:
+            raise HttpError(400, "invalid_request", str(error)) from None
+        except (HttpError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            # The text may hold the request's values; log what and where, not the values.
+            log.error("request_failed", path=scope["path"], error=type(error).__name__, exc_info=True)
+            raise HttpError(500, "internal", "the request failed; the server's log says why") from None
+
+    async def _on_thread(self, worker: Worker, endpoint: _Endpoint, request: BaseModel) -> BaseModel:
+        """Run the use case on its pool; a full queue or a slow store is a quick 503, not a pile-up."""
+        if self._waiting >= worker.config.max_waiting:
+            raise HttpError(503, "overloaded", "too many requests are waiting; ask again")
+        loop = asyncio.get_running_loop()
+        self._waiting += 1
+        try:
+            work = loop.run_in_executor(self._pools[endpoint.pool], endpoint.answer, worker.application, request)
+            return await asyncio.wait_for(work, worker.config.store_timeout_s)
+        except TimeoutError:
+            raise HttpError(503, "store_slow", "the store did not answer in time; ask again") from None
+        finally:
+            self._waiting -= 1
+
+
+async def _parse(endpoint: _Endpoint, scope: Scope, receive: Receive, limit: int) -> BaseModel:
+    """The validated request. Raises HttpError 400, 405, 413, 415, 422."""
+    method: str = scope["method"]
+    if method not in endpoint.methods:
+        raise HttpError(405, "method_not_allowed", f"use {' or '.join(endpoint.methods)}")
+    headers = dict(scope["headers"])
+    kind = headers.get(b"content-type", b"application/json").split(b";")[0].strip().lower()
+    if kind not in (b"application/json", b""):
+        raise HttpError(415, "unsupported_media_type", "send application/json")
+    body = await _body(headers, receive, limit)
+    if method == "GET" or (not body and endpoint.request is ModelRequest):
+        return endpoint.request()
+    try:
+        return endpoint.request.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        if first["type"] == "json_invalid":
+            raise HttpError(400, "invalid_json", first["msg"]) from None
+        field = ".".join(str(part) for part in first["loc"]) or None
+        raise HttpError(422, "invalid_request", first["msg"], field) from None
+
+
+async def _body(headers: dict[bytes, bytes], receive: Receive, limit: int) -> bytes:
+    too_large = HttpError(413, "too_large", f"the body is larger than {limit} bytes")
+    declared = headers.get(b"content-length", b"0")
+    if declared.isdigit() and int(declared) > limit:
+        raise too_large
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise HttpError(400, "disconnected", "the client went away")
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise too_large
+        chunks.append(chunk)
+        if not message.get("more_body"):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def _send_readiness(send: Send, readiness: Readiness) -> None:
+    body = to_json({"ready": readiness.ready, "reasons": readiness.reasons})
+    await _send_json(send, 200 if readiness.ready else 503, body)
+
+
+async def _send_error(send: Send, worker: Worker | None, error: HttpError) -> None:
+    if worker is not None:
+        worker.metrics.errors.labels(error.code).inc()
+    fault = ErrorAnswer(error=Fault(code=error.code, message=error.message, field=error.field))
+    await _send_json(send, error.status, fault.model_dump_json(exclude_none=True).encode())
+
+
+async def _send_json(send: Send, status: int, body: bytes) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

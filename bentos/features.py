@@ -1,0 +1,78 @@
+"""The ``FeatureSource`` over Feast's online store. One per process: two alternating stores clear each other's cache."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bentos.answer import Candidate
+from bentos.ports import CandidateKey, DeviceFacts, Row
+from feature_repo.retrieve import online_features
+from feature_repo.services import WHERE_PARKED_V1
+from feature_repo.store import open_store
+from feature_repo.store import service as applied_service
+from parked.settings import Settings
+
+RANKS = (1, 2, 3)
+"""The candidates ``device_state`` keeps, newest first."""
+
+
+class FeastSource:
+    """Feast's online store as serving sees it. Safe to call from several threads, one at a time works."""
+
+    def __init__(self, store: Any) -> None:
+        """``store``: a ``feast.FeatureStore`` with the repo applied."""
+        self._store = store
+        # The embedded online store is one SQLite connection: a model's trial must not run between a request's reads.
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, settings: Settings) -> FeastSource:
+        """The process's store. Raises NotFoundError where the feature repo was not applied to it."""
+        store = open_store(settings)
+        applied_service(store, WHERE_PARKED_V1)
+        store.refresh_registry()  # an apply after the store object was made is not in its cache yet
+        return cls(store)
+
+    def devices(self, device_ids: Sequence[str]) -> list[DeviceFacts | None]:
+        """One entry per id, in order; None for a device without a ``device_state``."""
+        with self._lock:
+            rows = online_features(self._store, [{"device_id": d} for d in device_ids], WHERE_PARKED_V1)
+        return [device_facts(device_id, row) for device_id, row in zip(device_ids, rows, strict=True)]
+
+    def features(self, service: str, keys: Sequence[CandidateKey]) -> list[Row]:
+        """The features of FeatureService ``service``, one row per key, in order. Raises NotFoundError."""
+        asked = [
+            {"device_id": k.device_id, "candidate_id": k.candidate_id, "cell": k.cell, "asked_at_us": k.asked_at_us}
+            for k in keys
+        ]
+        with self._lock:
+            return [*online_features(self._store, asked, service)]
+
+
+def device_facts(device_id: str, row: Mapping[str, Any]) -> DeviceFacts | None:
+    """A row of ``where_parked_v1`` as facts of a phone; None where the store has no such row (all is missing)."""
+    if row["facts_as_of_us"] is None:
+        return None
+    return DeviceFacts(
+        device_id=device_id,
+        candidates=tuple(_candidate(row, rank) for rank in RANKS if row[f"candidate_{rank}"]),
+        driving=bool(row["driving"]),
+        facts_as_of_us=int(row["facts_as_of_us"]),
+    )
+
+
+def _candidate(row: Mapping[str, Any], rank: int) -> Candidate:
+    ended_at_us = row[f"ended_at_us_{rank}"]
+    return Candidate(
+        candidate_id=row[f"candidate_{rank}"],
+        cell=row[f"cell_{rank}"] or "",
+        left_at_us=int(row[f"left_at_us_{rank}"]),
+        lat=row[f"lat_{rank}"],
+        lon=row[f"lon_{rank}"],
+        uncertainty_m=row[f"uncertainty_m_{rank}"],
+        # Feast gives ints with nulls back as floats; microseconds since 1970 fit a float64 exactly (below 2^53).
+        ended_at_us=None if ended_at_us is None else int(ended_at_us),
+        return_m=row[f"return_m_{rank}"],
+    )

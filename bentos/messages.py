@@ -1,0 +1,179 @@
+"""Requests and answers of the REST service. Requests are strict: no unknown field, NaN or naive time; bounded sizes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from bentos.answer import Reason, State
+
+MAX_ITEMS = 1000
+"""Questions in one ``/score`` request."""
+
+_EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+_LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def _sane(moment: datetime) -> datetime:
+    if not _EARLIEST <= moment <= _LATEST:
+        raise ValueError("outside 1990-2200")
+    return moment.astimezone(UTC)
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_sane), Field(examples=["2026-03-01T08:15:00Z"])]
+"""ISO 8601 with an offset; kept as UTC."""
+
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+"""1 to 128 characters, none of them a control character."""
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class WhereParkedRequest(_Request):
+    """Where did this phone's owner park?"""
+
+    device_id: Identifier = Field(examples=["phone-0042"])
+    asked_at: Moment | None = Field(default=None, description="the moment asked about; default: now")
+
+
+class ScoreItem(_Request):
+    """One phone, or one candidate of it."""
+
+    device_id: Identifier
+    candidate_id: Identifier | None = Field(default=None, description="default: all current candidates of the device")
+    asked_at: Moment | None = None
+
+
+class ScoreRequest(_Request):
+    """Many questions at once: either ``items`` or the shorter ``device_ids``."""
+
+    items: Annotated[list[ScoreItem], Field(min_length=1, max_length=MAX_ITEMS)] | None = None
+    device_ids: Annotated[list[Identifier], Field(min_length=1, max_length=MAX_ITEMS)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> ScoreRequest:
+        if (self.items is None) == (self.device_ids is None):
+            raise ValueError("give either items or device_ids")
+        return self
+
+    def questions(self) -> list[ScoreItem]:
+        """The items, however they were given."""
+        return self.items or [ScoreItem(device_id=device_id) for device_id in self.device_ids or []]
+
+
+class ConfirmRequest(_Request):
+    """A person says: my vehicle was (not) parked there then."""
+
+    device_id: Identifier
+    at: Moment = Field(description="when the vehicle was left there")
+    lat: float = Field(ge=-90, le=90, description="degrees WGS84")
+    lon: float = Field(ge=-180, le=180, description="degrees WGS84")
+    verdict: Literal["parked", "not_parked"]
+    answer_id: Identifier | None = Field(default=None, description="the answer this is about")
+    key: Identifier | None = Field(
+        default=None, description="idempotency key; default: the content itself; a retry is then one label too"
+    )
+
+
+class ModelRequest(_Request):
+    """No question: what is being served."""
+
+
+class Place(_Answer):
+    """Where a vehicle was left."""
+
+    candidate_id: str
+    lat: float
+    lon: float
+    uncertainty_m: float | None = Field(description="metres")
+    since: datetime = Field(description="when the vehicle was left there")
+    ended_at: datetime | None = Field(description="when the next vehicle leg began")
+    probability: float = Field(description="calibrated, 0-1: that this is a parking")
+
+
+class ModelRef(_Answer):
+    """Which model answered."""
+
+    tag: str
+    generation: int
+
+
+class WhereParkedAnswer(_Answer):
+    """``parked`` with a spot, ``driving``, or ``unknown``; always with a reason."""
+
+    answer_id: str
+    state: State
+    reason: Reason
+    spot: Place | None = Field(description="set where and only where state is parked")
+    probability: float | None = Field(description="of the candidate that decided")
+    uncertainty_m: float | None
+    since: datetime | None = Field(description="parked: since when; driving: when the leg began")
+    runner_up: list[Place] = Field(description="the other candidates, newest first")
+    asked_at: datetime
+    facts_as_of: datetime | None = Field(description="when the newest fact behind this became known")
+    facts_age_s: float | None
+    model: ModelRef
+    rules_version: str
+
+
+Unscored = Literal["unknown_device", "no_candidates", "unknown_candidate"]
+
+
+class ScoredDevice(_Answer):
+    """The answer to one item; ``reason`` says why ``candidates`` is empty."""
+
+    device_id: str
+    reason: Unscored | None
+    candidates: list[Place]
+
+
+class ScoreAnswer(_Answer):
+    """One result per item, in the items' order."""
+
+    answer_id: str
+    results: list[ScoredDevice]
+    model: ModelRef
+    rules_version: str
+
+
+class ConfirmAnswer(_Answer):
+    """The label is stored; ``duplicate`` where it was already."""
+
+    stored: Literal[True]
+    duplicate: bool
+
+
+class ModelAnswer(_Answer):
+    """What is being served."""
+
+    model: ModelRef
+    rules_version: str
+    feature_service: str
+    features: list[str]
+    threshold: float
+    trained_at: datetime
+    published_at: datetime
+    manifest_sha256: str
+    metrics: dict[str, float]
+
+
+class Fault(_Answer):
+    """What went wrong."""
+
+    code: str
+    message: str
+    field: str | None = None
+
+
+class ErrorAnswer(_Answer):
+    """The one shape of every error."""
+
+    error: Fault

@@ -1,0 +1,135 @@
+"""One worker's parts, put together: who is built from what, in which order they start and stop."""
+
+from __future__ import annotations
+
+import gc
+import uuid
+from collections.abc import Callable
+
+import structlog
+
+from bentos.application import Application
+from bentos.champion import Champion, ChampionWatch, Poller
+from bentos.config import ServingConfig
+from bentos.metrics import Metrics
+from bentos.ports import CandidateKey, FeatureSource, LabelSink, Readiness
+from bentos.prediction_log import PredictionLog
+from bentos.scorer import Scorer, load_scorer, model_dir_of
+from parked.clock import Clock, to_us
+from parked.errors import InternalError, ParkedError
+from parked.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+class Runtime:
+    """Everything a worker holds. Starts at once and becomes ready by itself: store and model may come later."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        config: ServingConfig,
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        open_source: Callable[[], FeatureSource],
+        labels: LabelSink,
+        new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+    ) -> None:
+        """``open_source`` may take seconds and raise; it is tried until it succeeds."""
+        self.config = config
+        self.metrics = metrics
+        self._clock = clock
+        self._open_source = open_source
+        self._source: FeatureSource | None = None
+        self._source_trouble: str | None = "the feature store is being opened"
+        self._frozen = False
+        self._log = PredictionLog(
+            settings.predictions_dir,
+            queue=config.log_queue,
+            flush_rows=config.log_flush_rows,
+            flush_s=config.log_flush_s,
+            on_drop=metrics.log_dropped.inc,
+        )
+        self._watch = ChampionWatch(
+            settings.pointer_file,
+            lambda tag: load_scorer(model_dir_of(settings, tag), tag),
+            trial=self.try_out,
+            on_swap=self._swapped,
+            on_refusal=lambda _why: metrics.swap_failures.inc(),
+        )
+        self._poller = Poller(self.tick, settings.pointer_poll_s)
+        self.application = Application(
+            champion=lambda: self._watch.current,
+            source=lambda: self._source,
+            labels=labels,
+            log=self._log,
+            metrics=metrics,
+            clock=clock,
+            new_id=new_id,
+        )
+
+    def start(self) -> None:
+        """Start the background threads; returns at once."""
+        self.metrics.generation.set(0)
+        self._log.start()
+        self._poller.start()
+
+    def stop(self) -> None:
+        """Stop the threads; what the prediction log holds is written first."""
+        self._poller.stop()
+        self._log.stop()
+
+    def tick(self) -> None:
+        """Open the store if it is not open, then look for a newer champion."""
+        if self._source is None and not self._open():
+            return
+        self._watch.poll()
+        if not self._frozen and self._watch.current is not None:
+            # What is alive now lives as long as the worker: the collector need not walk it at every full collection.
+            gc.collect()
+            gc.freeze()
+            self._frozen = True
+
+    def readiness(self) -> Readiness:
+        """Ready while there is a store and a model to answer with, even if the newest publication was refused."""
+        reasons = [reason for reason in (self._source_trouble, self._watch.trouble) if reason]
+        if self._watch.current is None and not self._watch.trouble:
+            reasons.append("no model is published; run `parked train`, then `parked publish`")
+        return Readiness(self._source is not None and self._watch.current is not None, tuple(reasons))
+
+    def try_out(self, scorer: Scorer) -> None:
+        """One row through store and model, as a request would: a champion's trial (and the first request's warm-up).
+
+        Raises InternalError where the store does not serve what the model eats or the answer is no probability.
+        """
+        if self._source is None:
+            raise InternalError("the feature store is not open")
+        self._source.devices([""])
+        key = CandidateKey("", "", "", to_us(self._clock()))
+        (row,) = self._source.features(scorer.card.feature_service, [key])
+        missing = [name for name in scorer.card.features if name not in row]
+        if missing:
+            service, some = scorer.card.feature_service, ", ".join(missing[:3])
+            raise InternalError(f"model {scorer.tag}: feature service {service} does not serve {some}")
+        for trial in (row, {}):
+            (probability,) = scorer.score([trial])
+            if not 0.0 <= probability <= 1.0:
+                raise InternalError(f"model {scorer.tag}: its trial gives {probability}, not a probability")
+
+    def _open(self) -> bool:
+        try:
+            self._source = self._open_source()
+        except Exception as error:  # absent, not applied, locked, damaged: not ready, and tried again
+            why = str(error) if isinstance(error, ParkedError) else f"{type(error).__name__}: {error}"
+            if why != self._source_trouble:
+                log.warning("feature_store_not_open", why=why)
+            self._source_trouble = why
+            return False
+        self._source_trouble = None
+        log.info("feature_store_open")
+        return True
+
+    def _swapped(self, champion: Champion) -> None:
+        self.metrics.swaps.inc()
+        self.metrics.generation.set(champion.pointer.generation)

@@ -1,0 +1,133 @@
+"""A model as served: ``model.cbm`` + ``card.json``, and rows of features in, calibrated probabilities out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from parked.errors import InternalError, NotFoundError
+from parked.model_card import ModelCard
+from parked.pointer import read_pointer
+from parked.settings import Settings
+
+MODEL_FILE = "model.cbm"
+CARD_FILE = "card.json"
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """One loaded model. Immutable, so it can be shared by threads and swapped as a whole."""
+
+    tag: str
+    """BentoML tag ``name:version``."""
+    card: ModelCard
+    model: Any
+    """``catboost.CatBoost``"""
+    categorical: tuple[int, ...]
+    """Positions of the categorical features in ``card.features``."""
+
+    def encode(self, row: Mapping[str, object]) -> list[object]:
+        """One row in the model's own order: categorical → str ("" where missing), numeric → float (NaN where missing).
+
+        Raises InternalError for a value that is neither (the store and the card disagree).
+        """
+        encoded: list[object] = []
+        kinds = self.card.categorical
+        for name in self.card.features:
+            value = row.get(name)
+            if name in kinds:
+                encoded.append(_category(value))
+            elif value is None:
+                encoded.append(NAN)
+            elif isinstance(value, (int, float)):
+                encoded.append(float(value))
+            else:
+                raise InternalError(f"feature {name} of {self.tag} is {type(value).__name__}, the model wants a number")
+        return encoded
+
+    def score(self, rows: Sequence[Mapping[str, object]]) -> list[float]:
+        """Calibrated probabilities (0–1), one per row, in the rows' order. Features a row lacks count as missing.
+
+        One thread: a request is one to three rows, for which CatBoost's thread pool costs more than it gives.
+        Measured on 1 / 3 / 100 rows of 22 features: Pool 80 / 92 / 287 µs, list of lists 111 / 135 / 1483 µs.
+        """
+        if not rows:
+            return []
+        import catboost
+
+        pool = catboost.Pool([self.encode(row) for row in rows], cat_features=list(self.categorical), thread_count=1)
+        margins = self.model.predict(pool, prediction_type="RawFormulaVal", thread_count=1)
+        return [self.card.probability(float(margin)) for margin in margins]
+
+
+def _category(value: object) -> str:
+    """A missing category is the empty string, which is how it was trained (``ModelCard.categorical``)."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return str(value)
+
+
+def load_scorer(model_dir: Path, tag: str | None = None) -> Scorer:
+    """Load ``model.cbm`` and ``card.json`` of a folder of the BentoML model store (``…/<name>/<version>``).
+
+    ``tag`` defaults to the folder's own ``name:version``. Raises NotFoundError where the folder or a file is
+    missing, InternalError where a file is damaged or model and card disagree on features.
+    """
+    tag = tag or f"{model_dir.parent.name}:{model_dir.name}"
+    for name in (MODEL_FILE, CARD_FILE):
+        if not (model_dir / name).is_file():
+            raise NotFoundError(f"model {tag}: no {name} in {model_dir}", mend="see `parked models`, or train it again")
+    try:
+        card = ModelCard.model_validate_json((model_dir / CARD_FILE).read_bytes())
+    except ValidationError as error:
+        raise InternalError(f"model {tag}: damaged {CARD_FILE} ({error.error_count()} faults)") from error
+    import catboost  # here, not above: BentoML's supervisor imports the service and never scores
+
+    model = catboost.CatBoost()
+    try:
+        model.load_model(str(model_dir / MODEL_FILE))
+    except catboost.CatBoostError as error:
+        raise InternalError(f"model {tag}: damaged {MODEL_FILE}") from error
+    names = list(model.feature_names_)
+    if names != card.features:
+        odd = next(
+            (f"{a!r} against {b!r}" for a, b in zip(names, card.features, strict=False) if a != b), "another number"
+        )
+        raise InternalError(f"model {tag}: the model's features differ from its card's ({odd})")
+    positions = tuple(card.features.index(name) for name in card.categorical if name in card.features)
+    if len(positions) != len(card.categorical) or sorted(positions) != sorted(model.get_cat_feature_indices()):
+        raise InternalError(f"model {tag}: the model's categorical features differ from its card's")
+    return Scorer(tag, card, model, positions)
+
+
+def model_dir_of(settings: Settings, tag: str) -> Path:
+    """Where BentoML's model store keeps ``tag``: its own layout in our home, else wherever BentoML knows it (a bento).
+
+    Raises NotFoundError for a tag that is not ``name:version`` or not in the store.
+    """
+    name, _, version = tag.partition(":")
+    if not name or not version or "/" in tag or version == "latest":
+        raise NotFoundError(f"model {tag!r}: not a tag name:version", mend="see `parked models`")
+    folder = settings.bentoml_home / "models" / name / version
+    if folder.is_dir():
+        return folder
+    import bentoml
+
+    try:
+        return Path(bentoml.models.get(tag).path)
+    except bentoml.exceptions.BentoMLException:
+        raise NotFoundError(f"model {tag}: not in the model store", mend="see `parked models`") from None
+
+
+def load_published(settings: Settings) -> Scorer:
+    """The champion's scorer. Raises NotFoundError where nothing is published, InternalError where it is damaged."""
+    pointer = read_pointer(settings.pointer_file)
+    if pointer is None:
+        raise NotFoundError("no model is published", mend="run `parked train`, then `parked publish`")
+    return load_scorer(model_dir_of(settings, pointer.model_tag), pointer.model_tag)

@@ -1,0 +1,88 @@
+"""The BentoML service. Declared here for BentoML (documentation, packaging, workers); answered by ``bentos.door``.
+
+Heavy imports happen in the worker's constructor: BentoML's supervisor imports this module too, and needs none of them.
+"""
+
+# mypy: disable-error-code="untyped-decorator"  (mypy skips BentoML, see pyproject.toml)
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import bentoml
+
+from bentos.config import load_config
+from bentos.door import Door
+from bentos.messages import (
+    ConfirmAnswer,
+    ConfirmRequest,
+    ModelAnswer,
+    ModelRequest,
+    ScoreAnswer,
+    ScoreRequest,
+    WhereParkedAnswer,
+    WhereParkedRequest,
+)
+
+if TYPE_CHECKING:
+    from bentos.runtime import Runtime
+
+_CONFIG = load_config()
+_runtime: Runtime | None = None
+
+
+def _worker() -> Runtime | None:
+    return _runtime
+
+
+# New-style services ignore BENTOML_CONFIG_OPTIONS: everything is a decorator argument. Tracing and the access log
+# cost more than an answer, and the log would say who asked; each request holds a timer for its timeout.
+@bentoml.service(
+    name="where_you_parked",
+    workers=_CONFIG.workers,
+    traffic={"timeout": _CONFIG.timeout_s},
+    http={"host": "127.0.0.1"},
+    logging={"access": {"enabled": False}},
+    tracing={"excluded_urls": ".*"},
+)
+class WhereYouParked:
+    """Where did this phone's owner park? Probabilities are a model's, places and times are facts."""
+
+    def __init__(self) -> None:
+        """Build this worker's runtime. Never raises for a missing model or store: that respawns for ever."""
+        global _runtime
+        from bentos.wiring import build_runtime
+
+        self._runtime = build_runtime(_CONFIG)
+        self._runtime.start()
+        _runtime = self._runtime
+
+    @bentoml.on_shutdown
+    def stop(self) -> None:
+        """Write what the prediction log holds."""
+        self._runtime.stop()
+
+    def __is_ready__(self) -> bool:
+        return self._runtime.readiness().ready
+
+    @bentoml.api
+    def where_parked(self, request: WhereParkedRequest, /) -> WhereParkedAnswer:
+        """Where is the vehicle of this phone's owner: parked (with the spot), driving, or unknown."""
+        return self._runtime.application.where_parked(request)
+
+    @bentoml.api
+    def score(self, request: ScoreRequest, /) -> ScoreAnswer:
+        """Probabilities of many candidates at once, without a decision."""
+        return self._runtime.application.score(request)
+
+    @bentoml.api
+    def confirm(self, request: ConfirmRequest, /) -> ConfirmAnswer:
+        """A person says: my vehicle was (not) parked there then. Idempotent."""
+        return self._runtime.application.confirm(request)
+
+    @bentoml.api
+    def model(self, _request: ModelRequest, /) -> ModelAnswer:
+        """What is being served (GET works too)."""
+        return self._runtime.application.model()
+
+
+WhereYouParked.add_asgi_middleware(Door, worker=_worker)  # type: ignore[attr-defined]

@@ -1,0 +1,31 @@
+"""The real adapters of a worker: Feast, the operations database, the system clock. Tests wire fakes instead."""
+
+from __future__ import annotations
+
+from bentos.config import ServingConfig
+from bentos.confirmations import LabelStore
+from bentos.metrics import Metrics
+from bentos.ports import FeatureSource
+from bentos.runtime import Runtime
+from parked.clock import system_clock
+from parked.settings import load_settings
+
+
+def build_runtime(config: ServingConfig) -> Runtime:
+    """This worker's runtime from the environment (``PARKED_*``); nothing slow happens before ``start``."""
+    settings = load_settings()
+
+    def open_source() -> FeatureSource:
+        # Importing Feast takes seconds of CPU: on the runtime's thread, while the worker is already alive.
+        from bentos.features import FeastSource
+
+        return FeastSource.open(settings)
+
+    return Runtime(
+        settings,
+        config,
+        clock=system_clock,
+        metrics=Metrics(),
+        open_source=open_source,
+        labels=LabelStore(settings.database),
+    )
