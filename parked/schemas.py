@@ -89,6 +89,8 @@ FACTS: Final = pa.schema(
         pa.field("leg_fixes", pa.int32()),
         pa.field("leg_halts", pa.int32()),
         pa.field("return_m", pa.float64()),
+        pa.field("next_leg_lat", pa.float64()),
+        pa.field("next_leg_lon", pa.float64()),
         pa.field("reasons", pa.string(), nullable=False),
         pa.field("as_if_live", pa.bool_(), nullable=False),
     ]
@@ -100,13 +102,14 @@ when a vehicle leg next began (null while it has not). Evidence columns that do 
 
 * ``started_uncertainty_s``, ``ended_uncertainty_s``: width of the interval the moment lies in.
 * ``radius_m``: largest distance of the evidence from the centre (stop, halt).
-* ``fixes``: fixes the row rests on. ``accuracy_m``: median reported accuracy of them.
+* ``fixes``: fixes the row rests on. ``accuracy_m``: their mean reported accuracy.
 * ``silence_s``: longest gap without a fix inside (stop, halt) or right after (vehicle_left).
 * ``speed_before_mps``/``speed_after_mps``: approach and departure speed.
 * ``motion_before``/``motion_after``: the phone's own activity (one of ACTIVITIES), null where none was sent.
 * ``followed_by`` (vehicle_left): one of FOLLOWED. ``walked_m``: farthest seen on foot from the vehicle so far.
 * ``leg_*`` (vehicle_left): the vehicle leg that ended here: start, path length, top speed, fixes, halts within.
-* ``return_m`` (vehicle_left): distance from here to where the next vehicle leg began; null until it does.
+* ``return_m`` (vehicle_left): distance from here to where the next vehicle leg began, ``next_leg_lat``/``next_leg_lon``;
+  null until it does.
 * ``reasons``: comma-separated reason codes. ``as_if_live``: rests on stated, not observed, arrival times.
 """
 

@@ -1,0 +1,377 @@
+"""Vehicle legs, halts within them, and where the vehicle was left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import njit
+
+from ingestion.facts.kernel.geometry import distance, mean_of, unwrap, wrap
+from ingestion.facts.kernel.rows import clear, emit, enqueue
+from ingestion.facts.kernel.types import (
+    A_CYCLING,
+    A_FOOT,
+    A_STILL,
+    A_UNKNOWN,
+    A_VEHICLE,
+    FOOT,
+    HALT,
+    LEFT,
+    NONE,
+    OPEN,
+    PROVISIONAL,
+    R_GARAGE,
+    R_MOTION,
+    R_NO_PAUSE,
+    R_RESUMED,
+    R_SETTLED,
+    R_SILENCE,
+    R_SPARSE,
+    R_SPEED,
+    R_WALKED,
+    RING,
+    REST,
+    RETRACTED,
+    SILENCE,
+    SLOT_LEFT,
+    UNKNOWN,
+    VEHICLE,
+)
+
+NO_LEG, MAYBE, IN_LEG = 0, 1, 2
+NOTHING, UNCONFIRMED, CONFIRMED = 0, 1, 2
+
+
+@njit(cache=True)
+def speed_of(s: Any, R: Any, t: int, lat: int, lon: int, acc: float, reported: float) -> float:
+    """Best estimate of the speed at this fix, m/s: reported where credible, else displacement.
+
+    Some phones report exactly 0 whenever they do not measure ("the mess" of real data): a run of zeros over which the
+    phone clearly moved makes it mute, until it reports vehicle speed again. Displacement is taken over at least 10 s, longer
+    where the accuracy is poor: over the time in which slow driving outruns the error.
+    """
+    if reported == 0.0:
+        if s.zeros == 0:
+            s.zero_lat, s.zero_lon, s.zero_acc = lat, lon, acc
+        s.zeros += 1
+        if distance(s.zero_lat, s.zero_lon, lat, lon) > max(25.0, acc + s.zero_acc):
+            s.mute = 1
+    elif reported > 0.0:
+        s.zeros = 0
+        if reported >= R.fast_mps:
+            s.mute = 0
+    if reported > 0.0 or (reported == 0.0 and s.mute == 0):
+        return reported
+    error = 0.5 * (acc + s.acc)
+    wanted = min(60_000.0, max(10_000.0, error / R.fast_mps * 1000.0))
+    span, far = t - s.t, distance(s.lat, s.lon, lat, lon)
+    i = s.ring_head
+    for _ in range(min(s.ring_n, 13)):
+        if span >= wanted or t - s.ring_t[i] > 60_000:
+            break
+        span = t - s.ring_t[i]
+        far = distance(s.ring_lat[i], s.ring_lon[i], lat, lon)
+        i = (i - 1 + RING) % RING
+    if far <= error and span < 60_000:
+        return 0.0
+    return far / max(1.0, span * 0.001)
+
+
+@njit(cache=True)
+def _stand(
+    s: Any, R: Any, out: Any, row: Any, t: int, lat: int, lon: int, acc: float, gap: int, v: float, why: int
+) -> None:
+    """The vehicle stands (or was left without a pause) here: a candidate opens."""
+    clear(row, LEFT, t)
+    s.left = UNCONFIRMED
+    _begin_place(s, t, lat, lon)
+    row.start_width = gap
+    row.followed = UNKNOWN
+    row.speed_before = int(s.fast_v * 100.0)
+    row.leg_start = s.leg_t
+    row.leg_cm = int(s.leg_path * 100.0)
+    row.leg_speed = int(s.leg_speed * 100.0)
+    row.leg_fixes = s.leg_n
+    row.leg_halts = s.leg_halts
+    row.reasons = why
+    best, count = A_UNKNOWN, 0
+    for a in (A_VEHICLE, A_CYCLING, A_FOOT, A_STILL):
+        if s.leg_motion[a] > count:
+            best, count = a, s.leg_motion[a]
+    row.motion_before = best if count > 0 else NONE
+    _weigh(s, lat, lon, acc)
+    row.uncertainty_cm = int((acc + min(150.0, v * gap * 0.0005)) * 100.0)
+    _place(s, row)
+    emit(s, row, out, OPEN)
+
+
+@njit(cache=True)
+def _begin_place(s: Any, t: int, lat: int, lon: int) -> None:
+    s.left_lat0 = lat
+    s.left_lon0 = lon
+    s.left_w = 0
+    s.left_dlat = 0
+    s.left_dlon = 0
+    s.left_n = 0
+    s.left_acc = 0.0
+    s.left_walked = 0.0
+    s.left_speed = 0.0
+    s.left_last_t = t
+
+
+@njit(cache=True)
+def _weigh(s: Any, lat: int, lon: int, acc: float) -> None:
+    """Add a standing fix to the place, weighted by 1 / (accuracy^2 + 25 m^2) in integers."""
+    w = int(1e7 / (acc * acc + 25.0)) + 1
+    s.left_w += w
+    s.left_dlat += w * (lat - s.left_lat0)
+    s.left_dlon += w * unwrap(lon - s.left_lon0)
+    s.left_n += 1
+    s.left_acc += acc
+
+
+@njit(cache=True)
+def _place(s: Any, row: Any) -> None:
+    row.lat = s.left_lat0 + mean_of(s.left_dlat, s.left_w)
+    row.lon = wrap(s.left_lon0 + mean_of(s.left_dlon, s.left_w))
+    row.fixes = s.left_n
+    row.accuracy_cm = int(s.left_acc * 100.0 / s.left_n)
+
+
+@njit(cache=True)
+def confirm(s: Any, work: Any, out: Any, followed: int, why: int) -> None:
+    """What followed is known well enough: the leg is over, the place is settled."""
+    row = work[SLOT_LEFT]
+    _place(s, row)
+    row.followed = followed
+    row.reasons |= why
+    row.walked_cm = int(s.left_walked * 100.0)
+    row.motion_after = s.motion if s.motion_t >= row.start else NONE
+    s.left = CONFIRMED
+    s.leg = NO_LEG
+    emit(s, row, out, PROVISIONAL)
+
+
+@njit(cache=True)
+def _start(s: Any, t: int, lat: int, lon: int) -> None:
+    s.leg = MAYBE
+    s.leg_t = t
+    s.leg_lat = lat
+    s.leg_lon = lon
+    s.leg_path = 0.0
+    s.leg_speed = 0.0
+    s.leg_strong = 0
+    s.leg_n = 0
+    s.leg_halts = 0
+    for a in range(5):
+        s.leg_motion[a] = 0
+    if s.motion >= 0:
+        s.leg_motion[s.motion] = 1
+
+
+@njit(cache=True)
+def _close(s: Any, work: Any, out: Any, t: int, lat: int, lon: int) -> None:
+    """A new vehicle leg began: the open candidate ends."""
+    row = work[SLOT_LEFT]
+    _place(s, row)
+    if s.left == UNCONFIRMED:
+        row.followed = VEHICLE
+        row.walked_cm = int(s.left_walked * 100.0)
+    row.end = max(t, row.start)
+    row.end_width = 0
+    row.return_cm = int(distance(row.lat, row.lon, lat, lon) * 100.0)
+    row.next_lat = lat
+    row.next_lon = lon
+    s.left = NOTHING
+    emit(s, row, out, PROVISIONAL)
+    enqueue(s, work, SLOT_LEFT, out)
+
+
+@njit(cache=True)
+def _halt(s: Any, work: Any, out: Any, v: float) -> None:
+    """The stand in the candidate slot was a halt: written as a fact of its own from a copy of its row."""
+    row = work[SLOT_LEFT]
+    start, lat, lon = row.start, row.lat, row.lon
+    fixes, acc, unc, width = row.fixes, row.accuracy_cm, row.uncertainty_cm, row.start_width
+    before, motion = row.speed_before, row.motion_before
+    clear(row, HALT, start)
+    row.end = max(s.left_last_t, start)
+    row.end_width = max(0, s.now_t - s.left_last_t)
+    row.lat, row.lon = lat, lon
+    row.fixes, row.accuracy_cm, row.uncertainty_cm = fixes, acc, unc
+    row.start_width = width
+    row.radius_cm = int(s.left_walked * 100.0)
+    row.speed_before = before
+    row.speed_after = int(v * 100.0)
+    row.motion_before = motion
+    row.motion_after = s.motion
+    row.reasons = R_RESUMED
+    emit(s, row, out, PROVISIONAL)
+    enqueue(s, work, SLOT_LEFT, out)
+
+
+@njit(cache=True)
+def _fast(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, v: float, moved: float) -> None:
+    """A fix at vehicle speed."""
+    if s.leg == NO_LEG:
+        _start(s, s.t, s.lat, s.lon)
+    s.leg_path += moved
+    s.leg_n += 1
+    s.leg_speed = max(s.leg_speed, v)
+    if v >= R.vehicle_mps:
+        s.leg_strong += 2 if moved >= R.vehicle_m and t - s.t >= R.sparse_ms else 1
+    if s.leg == MAYBE:
+        far = distance(s.leg_lat, s.leg_lon, lat, lon)
+        # Soon after a candidate nobody's own motion confirmed, less is enough: it may have been a slow roll.
+        again = s.left == CONFIRMED and s.motion != A_FOOT and t - work[SLOT_LEFT].start <= 2 * R.settle_ms
+        if (s.leg_strong >= 2 and far >= R.vehicle_m) or (again and s.leg_n >= 2 and far >= R.again_m):
+            s.leg = IN_LEG
+            if s.left != NOTHING:
+                _close(s, work, out, s.leg_t, s.leg_lat, s.leg_lon)
+    elif s.left == UNCONFIRMED:
+        row = work[SLOT_LEFT]
+        if distance(row.lat, row.lon, lat, lon) < R.resume_m + min(50.0, s.acc):
+            return
+        stood = s.left_last_t - row.start
+        if stood < R.resume_ms:
+            emit(s, row, out, RETRACTED)
+            s.left = NOTHING
+            if stood >= R.halt_ms:
+                s.leg_halts += 1
+                _halt(s, work, out, v)
+        else:
+            # Stood long, nobody seen to walk off: the leg ended here and another begins (drop-off, fuel, long jam).
+            at, place_lat, place_lon = s.left_last_t, row.lat, row.lon
+            _close(s, work, out, at, place_lat, place_lon)
+            _start(s, at, place_lat, place_lon)
+            s.leg = IN_LEG
+            s.leg_speed = v
+            s.leg_strong = 2
+            s.leg_n = 1
+    s.fast_t = t
+    s.fast_lat = lat
+    s.fast_lon = lon
+    s.fast_v = v
+    s.slow_v = 1e9
+    s.slow_t = NONE
+
+
+@njit(cache=True)
+def _slow(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc: float, v: float, moved: float) -> None:
+    """A fix below vehicle speed, within a leg that has no candidate yet: is this where it ends?"""
+    row = work[SLOT_LEFT]
+    gap = t - s.t
+    s.leg_path += moved
+    s.leg_n += 1
+    if v < s.slow_v:
+        s.slow_v = v
+        s.slow_t = t
+        s.slow_lat = lat
+        s.slow_lon = lon
+        s.slow_acc = acc
+        s.slow_gap = gap
+    if v <= R.still_mps:
+        _stand(s, R, out, row, t, lat, lon, acc, gap, v, R_SPEED)
+    elif t - s.fast_t >= R.roll_ms:
+        _stand(s, R, out, row, s.slow_t, s.slow_lat, s.slow_lon, s.slow_acc, s.slow_gap, s.slow_v, R_SPEED | R_NO_PAUSE)
+
+
+@njit(cache=True)
+def _watch(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc: float, v: float) -> None:
+    """A slow fix after the vehicle came to stand: standing on, walking off, or nothing new."""
+    row = work[SLOT_LEFT]
+    d = distance(row.lat, row.lon, lat, lon)
+    s.left_walked = max(s.left_walked, d)
+    s.left_speed = max(s.left_speed, v)
+    since = t - row.start
+    if s.left == CONFIRMED:
+        return
+    poor = row.accuracy_cm > 3000 and acc * 200.0 < row.accuracy_cm
+    if s.motion == A_VEHICLE and d > max(20.0, 0.3 * acc) and (v <= R.still_mps or poor):
+        # The phone still says vehicle: it crept on and stands here now.
+        _begin_place(s, t, lat, lon)
+        row.start = t
+        row.start_width = t - s.t
+        row.uncertainty_cm = int((acc + min(150.0, v * (t - s.t) * 0.0005)) * 100.0)
+        _weigh(s, lat, lon, acc)
+        _place(s, row)
+        emit(s, row, out, OPEN)
+        return
+    if v <= R.still_mps and d <= R.resume_m + min(acc, 50.0) and since <= R.resume_ms:
+        _weigh(s, lat, lon, acc)
+        _place(s, row)
+    if d <= R.settle_m:
+        s.left_last_t = t
+    walked = d >= R.foot_m + 0.5 * acc and since >= R.foot_ms and d <= R.foot_mps * since * 0.001
+    if walked and s.left_speed <= R.fast_mps and s.motion != A_VEHICLE:
+        confirm(s, work, out, FOOT, R_WALKED)
+    elif since >= R.settle_ms and d <= R.settle_m + 0.5 * acc:
+        confirm(s, work, out, REST, R_SETTLED)
+
+
+@njit(cache=True)
+def silence_in_leg(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, rested: bool) -> None:
+    """A long gap that is not vehicle speed ends a leg at the last fix before it, or settles an open candidate."""
+    moved = distance(s.lat, s.lon, lat, lon)
+    gap = t - s.t
+    if moved > R.fast_mps * gap * 0.001:
+        return
+    if s.leg == IN_LEG and s.left == NOTHING:
+        why = R_SILENCE | (R_GARAGE if s.v > R.fast_mps else 0)
+        _stand(s, R, out, work[SLOT_LEFT], s.t, s.lat, s.lon, s.acc, gap, min(s.v, 10.0), why)
+        row = work[SLOT_LEFT]
+        row.uncertainty_cm = int((s.acc + min(150.0, s.v * 15.0)) * 100.0)
+        row.silence = gap
+        confirm(s, work, out, SILENCE, 0)
+    elif s.left == UNCONFIRMED:
+        work[SLOT_LEFT].silence = gap
+        confirm(s, work, out, SILENCE, R_SILENCE)
+
+
+@njit(cache=True)
+def on_move(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc: float, v: float) -> None:
+    """Legs and candidates at an accepted fix whose speed is ``v``."""
+    gap = t - s.t
+    moved = distance(s.lat, s.lon, lat, lon)
+    fast = v >= R.fast_mps
+    sparse = gap >= R.sparse_ms and moved >= R.vehicle_m
+    sure = fast and (s.v >= R.fast_mps or s.v1 >= R.fast_mps or sparse)
+    if sure:
+        _fast(s, work, R, out, t, lat, lon, v, moved)
+    elif s.leg == IN_LEG and s.left == NOTHING:
+        _slow(s, work, R, out, t, lat, lon, acc, v, moved)
+    elif s.left != NOTHING:
+        _watch(s, work, R, out, t, lat, lon, acc, v)
+    if s.leg == MAYBE and t - s.fast_t > 60_000 and not sure:
+        s.leg = NO_LEG
+    s.v2 = s.v1
+    s.v1 = s.v
+    s.v = v
+
+
+@njit(cache=True)
+def on_motion(s: Any, work: Any, R: Any, out: Any, t: int, activity: int, confidence: float) -> None:
+    """The phone's own activity."""
+    if activity == A_UNKNOWN or confidence < R.motion_confidence:
+        return
+    s.motion = activity
+    s.motion_t = t
+    if s.leg != NO_LEG and s.left == NOTHING:
+        s.leg_motion[activity] += 1
+    if activity != A_FOOT:
+        return
+    if s.left == UNCONFIRMED and t >= work[SLOT_LEFT].start:
+        confirm(s, work, out, FOOT, R_MOTION)
+    elif s.leg == IN_LEG and s.left == NOTHING and s.slow_t != NONE and t - s.fast_t >= 15_000:
+        row = work[SLOT_LEFT]
+        _stand(
+            s, R, out, row, s.slow_t, s.slow_lat, s.slow_lon, s.slow_acc, s.slow_gap, s.slow_v, R_MOTION | R_NO_PAUSE
+        )
+        confirm(s, work, out, FOOT, 0)
+
+
+@njit(cache=True)
+def on_rest(s: Any, work: Any, R: Any, out: Any) -> None:
+    """A stop opened: an unconfirmed candidate nearby was followed by rest."""
+    if s.left == UNCONFIRMED:
+        confirm(s, work, out, REST, R_SETTLED | (R_SPARSE if s.ring_n < 4 else 0))

@@ -1,0 +1,115 @@
+"""Stop rules: a versioned file with units, loaded once, handed to the kernel as one record."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ingestion.facts.kernel.types import RULES
+from parked.errors import InputError, SettingError
+
+PACKAGED = Path(__file__).parent / "rules"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class GateRules(_Section):
+    """Which fixes may decide anything."""
+
+    max_accuracy_m: float = Field(gt=0)
+    assumed_accuracy_m: float = Field(gt=0)
+    teleport_mps: float = Field(gt=0)
+    spike_m: float = Field(gt=0)
+    spike_return: float = Field(gt=0, lt=1)
+    spike_s: float = Field(gt=0)
+    look_ahead: int = Field(ge=1, le=4)
+
+
+class RestRules(_Section):
+    """MOVING <-> AT_REST."""
+
+    window_s: float = Field(gt=0, le=300)
+    radius_m: float = Field(gt=0)
+    inside_m: float = Field(gt=0)
+    exit_fixes: int = Field(ge=1)
+    exit_s: float = Field(ge=0)
+    far_m: float = Field(gt=0)
+    silence_s: float = Field(gt=0)
+    silence_mps: float = Field(gt=0)
+    walk_mps: float = Field(gt=0)
+    merge_s: float = Field(ge=0)
+    merge_m: float = Field(ge=0)
+
+
+class LegRules(_Section):
+    """Vehicle legs and their ends."""
+
+    fast_mps: float = Field(gt=0)
+    vehicle_mps: float = Field(gt=0)
+    vehicle_m: float = Field(gt=0)
+    again_m: float = Field(gt=0)
+    sparse_s: float = Field(gt=0)
+    still_mps: float = Field(ge=0)
+    roll_s: float = Field(gt=0)
+    resume_s: float = Field(gt=0)
+    resume_m: float = Field(ge=0)
+    foot_m: float = Field(gt=0)
+    foot_s: float = Field(ge=0)
+    foot_mps: float = Field(gt=0)
+    settle_s: float = Field(gt=0)
+    settle_m: float = Field(gt=0)
+    halt_s: float = Field(gt=0)
+    motion_confidence: float = Field(ge=0, le=1)
+
+
+class TimeRules(_Section):
+    """When a fact becomes final."""
+
+    watermark_s: float = Field(gt=0)
+
+
+class Rules(_Section):
+    """One version of the stop rules."""
+
+    version: str = Field(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9._-]+$")
+    gate: GateRules
+    rest: RestRules
+    leg: LegRules
+    time: TimeRules
+
+    def record(self) -> Any:
+        """The kernel's view: a ``RULES`` record; seconds become int64 milliseconds."""
+        values = np.zeros(1, RULES)
+        for section in (self.gate, self.rest, self.leg, self.time):
+            for name, value in section:
+                if name.endswith("_s"):
+                    values[0][name.removesuffix("_s") + "_ms"] = round(value * 1000)
+                else:
+                    values[0][name] = value
+        return values
+
+
+@lru_cache(maxsize=8)
+def load_rules(path: Path | None = None) -> Rules:
+    """Rules from ``path``, or the packaged newest version.
+
+    Raises InputError where the file cannot be read, SettingError naming the first wrong rule.
+    """
+    source = path or PACKAGED / "v1.toml"
+    try:
+        raw = tomllib.loads(source.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{source}: cannot read rules ({error})", mend="give a TOML rules file") from None
+    try:
+        return Rules.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SettingError(f"{source}: {where}: {first['msg']}", mend="correct the rule") from None
