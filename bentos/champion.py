@@ -10,13 +10,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 
 from bentos.scorer import Scorer
 from parked.errors import InternalError, ParkedError
-from parked.pointer import Pointer, read_pointer
+from parked.pointer import Pointer
 
 log = structlog.get_logger(__name__)
 
@@ -34,15 +33,15 @@ class ChampionWatch:
 
     def __init__(
         self,
-        pointer_file: Path,
+        pointer: Callable[[], Pointer | None],
         load: Callable[[str], Scorer],
         *,
         trial: Callable[[Scorer], None],
         on_swap: Callable[[Champion], None] = lambda _champion: None,
         on_refusal: Callable[[str], None] = lambda _why: None,
     ) -> None:
-        """``load``: tag → scorer. ``trial`` raises for a scorer that must not serve."""
-        self._pointer_file = pointer_file
+        """``pointer`` reads what is published (raises ParkedError where that is damaged). ``load``: tag → scorer. ``trial`` raises for a scorer that must not serve."""
+        self._pointer = pointer
         self._load = load
         self._trial = trial
         self._on_swap = on_swap
@@ -67,7 +66,7 @@ class ChampionWatch:
         """
         pointer: Pointer | None = None
         try:
-            pointer = read_pointer(self._pointer_file)
+            pointer = self._pointer()
             if pointer is None:
                 if self._current is not None:
                     raise InternalError("the published pointer is gone")

@@ -92,24 +92,25 @@ def start_server(
     port: int | None = None,
     workers: int = 1,
     bento: str | None = None,
+    service: str = SERVICE,
 ) -> ServerHandle:
     """Start ``python -m bentoml serve`` and return at once (``wait_ready`` waits).
 
     ``host``/``port`` default to the settings'; port 0 picks a free one. ``bento`` serves a built bento (its tag)
-    instead of this checkout. Raises ConflictError where the port is taken, SettingError for a host that is no
+    instead of this code's ``service`` (``module:name``). Raises ConflictError where the port is taken, SettingError for a host that is no
     IP address of this machine.
     """
     host = host or settings.host
     port = require_free_port(host, settings.port if port is None else port)
     log_file = settings.home / "logs" / f"serve-{port}.log"
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "bentoml", "serve", bento or SERVICE, "--host", host, "--port", str(port)]
+    command = [sys.executable, "-m", "bentoml", "serve", bento or service, "--host", host, "--port", str(port)]
     command += ["--timeout-graceful-shutdown", str(GRACE_S - 5)]
     with log_file.open("ab") as log:
         process = subprocess.Popen(
             command,
             cwd=settings.home,
-            env=server_environment(settings, workers),
+            env=server_environment(settings, workers, own_code=bento is not None),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -119,8 +120,11 @@ def start_server(
     return ServerHandle(f"http://{shown}:{port}", process, log_file)
 
 
-def server_environment(settings: Settings, workers: int) -> dict[str, str]:
-    """The child's environment: ours, with every setting spelled out, and BentoML told to keep to itself."""
+def server_environment(settings: Settings, workers: int, *, own_code: bool = False) -> dict[str, str]:
+    """The child's environment: ours, with every setting spelled out, and BentoML told to keep to itself.
+
+    ``own_code``: what is served brings its own code (a bento); otherwise this code is put on its path.
+    """
     environment = dict(os.environ)
     for name in type(settings).model_fields:
         value = getattr(settings, name)
@@ -129,9 +133,10 @@ def server_environment(settings: Settings, workers: int) -> dict[str, str]:
     environment["PARKED_SERVE_WORKERS"] = str(workers)
     environment["BENTOML_HOME"] = str(settings.bentoml_home)
     environment["BENTOML_DO_NOT_TRACK"] = "True"
-    # The child's working directory is home, so that BentoML takes no file of the caller's for a service.
-    root = str(Path(__file__).resolve().parents[1])
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
+    if not own_code:
+        # The child's working directory is home, so that BentoML takes no file of the caller's for a service.
+        root = str(Path(__file__).resolve().parents[1])
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
     settings.bentoml_home.mkdir(parents=True, exist_ok=True)
     return environment
 

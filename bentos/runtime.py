@@ -17,6 +17,7 @@ from bentos.prediction_log import PredictionLog
 from bentos.scorer import Scorer, load_scorer, model_dir_of
 from parked.clock import Clock, to_us
 from parked.errors import InternalError, ParkedError
+from parked.pointer import Pointer, read_pointer
 from parked.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -34,9 +35,10 @@ class Runtime:
         metrics: Metrics,
         open_source: Callable[[], FeatureSource],
         labels: LabelSink,
+        seed: Pointer | None = None,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
-        """``open_source`` may take seconds and raise; it is tried until it succeeds."""
+        """``open_source`` may take seconds and raise; it is tried until it succeeds. ``seed``: what is served until something is published."""
         self.config = config
         self.metrics = metrics
         self._clock = clock
@@ -52,7 +54,7 @@ class Runtime:
             on_drop=metrics.log_dropped.inc,
         )
         self._watch = ChampionWatch(
-            settings.pointer_file,
+            lambda: read_pointer(settings.pointer_file) or seed,
             lambda tag: load_scorer(model_dir_of(settings, tag), tag),
             trial=self.try_out,
             on_swap=self._swapped,

@@ -112,7 +112,7 @@ def model_dir_of(settings: Settings, tag: str) -> Path:
     Raises NotFoundError for a tag that is not ``name:version`` or not in the store.
     """
     name, _, version = tag.partition(":")
-    if not name or not version or "/" in tag or version == "latest":
+    if not name or not version or version == "latest" or "/" in tag or ".." in tag:
         raise NotFoundError(f"model {tag!r}: not a tag name:version", mend="see `parked models`")
     folder = settings.bentoml_home / "models" / name / version
     if folder.is_dir():

@@ -3,7 +3,8 @@
 Heavy imports happen in the worker's constructor: BentoML's supervisor imports this module too, and needs none of them.
 """
 
-# mypy: disable-error-code="untyped-decorator"  (mypy skips BentoML, see pyproject.toml)
+# mypy skips BentoML (pyproject.toml), so its decorators have no type.
+# mypy: disable-error-code="untyped-decorator"
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

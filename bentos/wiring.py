@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from bentos.config import ServingConfig
 from bentos.confirmations import LabelStore
 from bentos.metrics import Metrics
 from bentos.ports import FeatureSource
 from bentos.runtime import Runtime
 from parked.clock import system_clock
+from parked.pointer import read_pointer
 from parked.settings import load_settings
+
+SEED_FILE = Path(__file__).with_name("seed.json")
+"""Only in a built bento (``bentos.build``): the model that was champion when it was built."""
 
 
 def build_runtime(config: ServingConfig) -> Runtime:
@@ -28,4 +34,5 @@ def build_runtime(config: ServingConfig) -> Runtime:
         metrics=Metrics(),
         open_source=open_source,
         labels=LabelStore(settings.database),
+        seed=read_pointer(SEED_FILE),
     )

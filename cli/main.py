@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from cli.serve import package, serve
 from parked.errors import ParkedError
 
 app = typer.Typer(
@@ -16,6 +17,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
+
+app.command()(serve)
+app.command()(package)
 
 
 def main() -> None:

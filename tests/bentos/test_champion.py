@@ -8,6 +8,7 @@ import pytest
 from bentos.champion import Champion, ChampionWatch, Poller
 from bentos.scorer import Scorer, load_scorer, model_dir_of
 from parked.errors import InternalError
+from parked.pointer import read_pointer
 from tests.bentos.fakes import publish, settings_in, write_model
 
 
@@ -20,7 +21,7 @@ class World:
         self.refusals: list[str] = []
         self.unfit: set[str] = set()
         self.watch = ChampionWatch(
-            self.settings.pointer_file,
+            lambda: read_pointer(self.settings.pointer_file),
             lambda tag: load_scorer(model_dir_of(self.settings, tag), tag),
             trial=self.trial,
             on_swap=self.swaps.append,

@@ -1,0 +1,302 @@
+"""The real BentoML server in a process of its own, over fake stores."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pyarrow.parquet as pq
+import pytest
+
+from bentos.launch import ServerHandle
+from bentos.scorer import load_scorer, model_dir_of
+from parked.opsdb.engine import open_database
+from parked.opsdb.labels import read_labels
+from parked.settings import Settings
+from tests.bentos.conftest import start_fake
+from tests.bentos.fakes import NOW, publish, settings_in, write_model
+
+Served = tuple[Settings, ServerHandle]
+
+CONFIRMATION = {
+    "device_id": "phone-parked",
+    "at": "2026-03-01T07:00:00+00:00",
+    "lat": 48.1,
+    "lon": 11.5,
+    "verdict": "parked",
+}
+
+
+def until(true: Callable[[], bool], timeout_s: float = 15) -> None:
+    """Wait for a condition another process brings about."""
+    end = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < end, "did not happen in time"
+        time.sleep(0.02)
+
+
+def metric(client: httpx.Client, name: str) -> float:
+    lines = [line for line in client.get("/metrics").text.splitlines() if line.startswith(name)]
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("device_id", "state", "reason", "candidate"),
+    [
+        ("phone-parked", "parked", "last_parking", "home"),
+        ("phone-driving", "driving", "vehicle_moving", None),
+        ("phone-jam", "unknown", "below_threshold", None),
+        ("phone-new", "unknown", "no_candidates", None),
+        ("nobody", "unknown", "unknown_device", None),
+    ],
+)
+def test_each_phone_gets_its_typed_answer(
+    client: httpx.Client, device_id: str, state: str, reason: str, candidate: str | None
+) -> None:
+    reply = client.post("/where_parked", json={"device_id": device_id})
+    assert reply.status_code == 200
+    answer = reply.json()
+    assert (answer["state"], answer["reason"]) == (state, reason)
+    assert (answer["spot"] or {}).get("candidate_id") == candidate
+    assert answer["model"]["tag"].startswith("parking:")
+    assert answer["rules_version"] == "v1"
+
+
+def test_the_answer_names_the_spot_its_age_and_the_runner_up(client: httpx.Client) -> None:
+    answer = client.post("/where_parked", json={"device_id": "phone-parked"}).json()
+    assert answer["since"] == answer["spot"]["since"] == "2026-03-01T07:00:00Z"
+    assert answer["probability"] == answer["spot"]["probability"] > 0.5
+    assert answer["uncertainty_m"] == 12.0
+    assert [place["candidate_id"] for place in answer["runner_up"]] == ["bus"]
+    assert (answer["facts_as_of"], answer["facts_age_s"]) == ("2026-03-01T11:00:00Z", 3600.0)
+
+
+def test_asked_about_a_moment_before_the_bus_there_is_no_bus(client: httpx.Client) -> None:
+    answer = client.post(
+        "/where_parked", json={"device_id": "phone-parked", "asked_at": "2026-03-01T11:30:00+02:00"}
+    ).json()
+    assert answer["state"] == "parked"
+    assert answer["runner_up"] == []
+    assert answer["asked_at"] == "2026-03-01T09:30:00Z"
+
+
+def test_many_are_scored_at_once_in_their_order(client: httpx.Client) -> None:
+    items = [
+        {"device_id": "phone-parked", "candidate_id": "home"},
+        {"device_id": "nobody"},
+        {"device_id": "phone-parked"},
+        {"device_id": "phone-driving", "candidate_id": "home"},
+        {"device_id": "phone-new"},
+    ]
+    reply = client.post("/score", json={"items": items})
+    assert reply.status_code == 200
+    results = reply.json()["results"]
+    assert [[place["candidate_id"] for place in result["candidates"]] for result in results] == [
+        ["home"], [], ["bus", "home"], [], [],
+    ]  # fmt: skip
+    assert [result["reason"] for result in results] == [
+        None, "unknown_device", None, "unknown_candidate", "no_candidates",
+    ]  # fmt: skip
+    single = client.post("/where_parked", json={"device_id": "phone-parked"}).json()
+    assert results[0]["candidates"][0]["probability"] == single["probability"]
+
+
+def test_device_ids_are_a_shorter_way_to_ask(client: httpx.Client) -> None:
+    results = client.post("/score", json={"device_ids": ["phone-jam", "nobody"]}).json()["results"]
+    assert [result["device_id"] for result in results] == ["phone-jam", "nobody"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_the_model_says_what_it_is(client: httpx.Client, method: str) -> None:
+    answer = client.request(method, "/model").json()
+    assert answer["feature_service"] == "parking_v1"
+    assert answer["metrics"] == {"auc": 0.97}
+    assert answer["threshold"] == 0.5
+
+
+BAD: list[tuple[str, str, bytes, int, str, str | None]] = [
+    ("POST", "/where_parked", b"", 400, "invalid_json", None),
+    ("POST", "/where_parked", b"{", 400, "invalid_json", None),
+    ("POST", "/where_parked", b'{"device_id": "\\ud800"}', 400, "invalid_json", None),
+    ("POST", "/where_parked", b"\xff\xfe", 400, "invalid_json", None),
+    ("POST", "/where_parked", b"[" * 5000 + b"]" * 5000, 400, "invalid_json", None),
+    ("POST", "/where_parked", b"[]", 422, "invalid_request", None),
+    ("POST", "/where_parked", b"{}", 422, "invalid_request", "device_id"),
+    ("POST", "/where_parked", b'{"device_id": 7}', 422, "invalid_request", "device_id"),
+    ("POST", "/where_parked", b'{"device_id": ""}', 422, "invalid_request", "device_id"),
+    ("POST", "/where_parked", b'{"device_id": "a\\u0000b"}', 422, "invalid_request", "device_id"),
+    ("POST", "/where_parked", b'{"device_id": "%s"}' % (b"x" * 129), 422, "invalid_request", "device_id"),
+    ("POST", "/where_parked", b'{"device_id": "x", "also": 1}', 422, "invalid_request", "also"),
+    ("POST", "/where_parked", b'{"device_id": "x", "asked_at": "2026-03-01T08:00:00"}', 422, "invalid_request", "asked_at"),
+    ("POST", "/where_parked", b'{"device_id": "x", "asked_at": 1e300}', 422, "invalid_request", "asked_at"),
+    ("POST", "/where_parked", b'{"device_id": "x", "asked_at": "0001-01-01T00:00:00Z"}', 422, "invalid_request", "asked_at"),
+    ("POST", "/where_parked", b'{"device_id": "x", "asked_at": "9999-12-31T23:59:59-14:00"}', 422, "invalid_request", "asked_at"),
+    ("POST", "/where_parked", b'{"device_id": "%s"}' % (b"x" * 1_100_000), 413, "too_large", None),
+    ("POST", "/score", b"{}", 422, "invalid_request", None),
+    ("POST", "/score", b'{"items": []}', 422, "invalid_request", "items"),
+    ("POST", "/score", b'{"device_ids": [%s"x"]}' % (b'"x",' * 1000), 422, "invalid_request", "device_ids"),
+    ("POST", "/score", b'{"items": [{"device_id": "x"}, {"device_id": 1}]}', 422, "invalid_request", "items.1.device_id"),
+    ("POST", "/score", b'{"items": [{"device_id": "x"}], "device_ids": ["x"]}', 422, "invalid_request", None),
+    ("POST", "/confirm", json.dumps(CONFIRMATION | {"lat": 90.5}).encode(), 422, "invalid_request", "lat"),
+    ("POST", "/confirm", json.dumps(CONFIRMATION | {"lon": float("nan")}).encode(), 422, "invalid_request", "lon"),
+    ("POST", "/confirm", json.dumps(CONFIRMATION | {"lat": "48.1"}).encode(), 422, "invalid_request", "lat"),
+    ("POST", "/confirm", json.dumps(CONFIRMATION | {"verdict": "maybe"}).encode(), 422, "invalid_request", "verdict"),
+    ("GET", "/where_parked", b"", 405, "method_not_allowed", None),
+    ("DELETE", "/model", b"", 405, "method_not_allowed", None),
+    ("GET", "/nowhere", b"", 404, "not_found", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code", "field"), BAD, ids=[f"{b[1]}-{b[4]}-{i}" for i, b in enumerate(BAD)]
+)
+def test_every_mistake_has_the_one_error_shape(
+    client: httpx.Client, method: str, path: str, body: bytes, status: int, code: str, field: str | None
+) -> None:
+    reply = client.request(method, path, content=body, headers={"content-type": "application/json"})
+    assert reply.status_code == status
+    error = reply.json()["error"]
+    assert set(error) <= {"code", "message", "field"}
+    assert error["message"]
+    assert (error["code"], error.get("field")) == (code, field)
+
+
+def test_another_media_type_is_refused(client: httpx.Client) -> None:
+    for kind in ("text/plain", "application/vnd.bentoml+pickle"):
+        reply = client.post("/where_parked", content=b"{}", headers={"content-type": kind})
+        assert (reply.status_code, reply.json()["error"]["code"]) == (415, "unsupported_media_type")
+
+
+def test_a_confirmation_is_one_label_however_often_it_is_sent(served: Served, client: httpx.Client) -> None:
+    first, again = (client.post("/confirm", json=CONFIRMATION | {"answer_id": "a1"}).json() for _ in range(2))
+    assert (first["duplicate"], again["duplicate"]) == (False, True)
+    engine = open_database(served[0].database)
+    mine = [row for row in read_labels(engine).to_pylist() if row["device_id"] == "phone-parked"]
+    engine.dispose()
+    assert [(row["source"], row["verdict"], row["lat"], row["known_at"]) for row in mine] == [
+        ("person", "parked", 48.1, NOW)
+    ]
+
+
+def test_a_key_used_for_something_else_is_a_conflict(client: httpx.Client) -> None:
+    told = CONFIRMATION | {"device_id": "phone-key", "key": "k1"}
+    assert client.post("/confirm", json=told).json() == {"stored": True, "duplicate": False}
+    assert client.post("/confirm", json=told).json() == {"stored": True, "duplicate": True}
+    reply = client.post("/confirm", json=told | {"verdict": "not_parked"})
+    assert (reply.status_code, reply.json()["error"]["code"]) == (409, "conflict")
+    assert client.post("/confirm", json=told | {"device_id": "another"}).json() == {"stored": True, "duplicate": False}
+
+
+def test_bentomls_own_routes_stay(client: httpx.Client) -> None:
+    assert client.get("/livez").status_code == 200
+    assert client.get("/readyz").json() == {"ready": True, "reasons": []}
+    assert set(client.get("/docs.json").json()["paths"]) >= {"/where_parked", "/score", "/confirm", "/model"}
+    assert client.get("/").status_code == 200
+
+
+def test_the_metrics_count_answers_by_state(client: httpx.Client) -> None:
+    name = 'parked_answers_total{reason="unknown_device",state="unknown"}'
+    before = metric(client, name)
+    client.post("/where_parked", json={"device_id": "nobody"})
+    assert metric(client, name) == before + 1
+    assert metric(client, "parked_model_generation") >= 1
+    assert metric(client, "bentoml_service_request_total") > 0
+
+
+def test_the_log_holds_exactly_what_was_served(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    tag = write_model(settings, "v1")
+    publish(settings, tag, 4)
+    with start_fake(settings) as server:
+        server.wait_ready(60)
+        answer = httpx.post(f"{server.url}/where_parked", json={"device_id": "phone-parked"}).json()
+        scored = httpx.post(f"{server.url}/score", json={"device_ids": ["phone-jam"]}).json()
+        assert server.stop() == 0
+    rows = [
+        row for part in settings.predictions_dir.rglob("*.parquet") for row in pq.ParquetFile(part).read().to_pylist()
+    ]
+    of = {(row["answer_id"], row["candidate_id"]): row for row in rows}
+    assert set(of) == {(answer["answer_id"], "bus"), (answer["answer_id"], "home"), (scored["answer_id"], "red-light")}
+    home = of[answer["answer_id"], "home"]
+    assert (home["rank"], home["state"], home["generation"], home["model_tag"]) == (1, "parked", 4, tag)
+    assert home["probability"] == answer["probability"]
+    served = json.loads(home["features"])
+    assert served == {"walked_m": 120.0, "followed_by": "foot", "age_s": 0.0}
+    assert load_scorer(model_dir_of(settings, tag)).score([served]) == [home["probability"]]
+    assert of[scored["answer_id"], "red-light"]["state"] == "score"
+
+
+def test_a_server_without_a_model_is_alive_not_ready_and_says_why_until_there_is_one(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, pointer_poll_s=0.05)
+    with start_fake(settings) as server, httpx.Client(base_url=server.url) as client:
+        until(lambda: server.readiness()[1].startswith("{") and "no model" in server.readiness()[1])
+        assert client.get("/livez").status_code == 200
+        assert client.get("/readyz").status_code == 503
+        for reply in (client.post("/where_parked", json={"device_id": "phone-parked"}), client.get("/model")):
+            assert reply.status_code == 503
+            assert reply.json()["error"]["code"] == "not_ready"
+            assert "parked publish" in reply.json()["error"]["message"]
+        assert client.post("/confirm", json=CONFIRMATION).status_code == 200
+        publish(settings, write_model(settings, "v1"), 1)
+        server.wait_ready(15)
+        assert client.post("/where_parked", json={"device_id": "phone-parked"}).status_code == 200
+
+
+def test_models_are_swapped_under_fire_without_one_failed_request(served: Served) -> None:
+    settings, server = served
+    first = httpx.get(f"{server.url}/model").json()["model"]["generation"]
+    asking = threading.Event()
+    asking.set()
+    seen: list[tuple[int, int]] = []
+
+    def ask() -> None:
+        with httpx.Client(base_url=server.url, timeout=10) as client:
+            while asking.is_set():
+                reply = client.post("/where_parked", json={"device_id": "phone-parked"})
+                seen.append((reply.status_code, reply.json()["model"]["generation"] if reply.is_success else 0))
+
+    askers = [threading.Thread(target=ask) for _ in range(3)]
+    for asker in askers:
+        asker.start()
+    last = first + 5
+    for generation in range(first + 1, last + 1):
+        publish(settings, write_model(settings, f"swap{generation}"), generation)
+        until(lambda wanted=generation: any(g >= wanted for _, g in seen[-30:]), 5)  # type: ignore[misc]
+    asking.clear()
+    for asker in askers:
+        asker.join()
+    assert {status for status, _ in seen} == {200}
+    assert {generation for _, generation in seen} >= set(range(first + 1, last + 1))
+
+
+def test_a_damaged_publication_is_told_and_the_old_model_keeps_answering(served: Served, client: httpx.Client) -> None:
+    settings, _ = served
+    whole = settings.pointer_file.read_text()
+    failures = metric(client, "parked_model_swap_failures_total")
+    before = client.get("/model").json()["model"]
+    settings.pointer_file.write_text('{"generation": 99, "model_tag"')
+    try:
+        until(lambda: client.get("/readyz").json()["reasons"] != [])
+        ready = client.get("/readyz")
+        assert (ready.status_code, ready.json()["ready"]) == (200, True)
+        assert "damaged" in ready.json()["reasons"][0]
+        assert metric(client, "parked_model_swap_failures_total") == failures + 1
+        answer = client.post("/where_parked", json={"device_id": "phone-parked"}).json()
+        assert (answer["state"], answer["model"]) == ("parked", before)
+    finally:
+        settings.pointer_file.write_text(whole)
+    until(lambda: client.get("/readyz").json()["reasons"] == [])
+
+
+def test_the_servers_log_holds_no_coordinates(served: Served, client: httpx.Client) -> None:
+    client.post("/confirm", json=CONFIRMATION | {"lat": 12.345678})
+    client.post("/confirm", json=CONFIRMATION | {"lat": 98.765432})
+    client.post("/where_parked", json={"device_id": "phone-parked"})
+    log = served[1].log_file.read_text()
+    assert "initialized" in log
+    for secret in ("12.345678", "98.765432", "48.1"):
+        assert secret not in log
