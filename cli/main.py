@@ -6,7 +6,9 @@ import sys
 
 import typer
 
+from cli.score import score
 from cli.serve import package, serve
+from cli.simulate import simulate
 from parked.errors import ParkedError
 
 app = typer.Typer(
@@ -18,6 +20,8 @@ app = typer.Typer(
     add_completion=False,
 )
 
+app.command()(simulate)
+app.command()(score)
 app.command()(serve)
 app.command()(package)
 
