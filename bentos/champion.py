@@ -40,7 +40,8 @@ class ChampionWatch:
         on_swap: Callable[[Champion], None] = lambda _champion: None,
         on_refusal: Callable[[str], None] = lambda _why: None,
     ) -> None:
-        """``pointer`` reads what is published (raises ParkedError where that is damaged). ``load``: tag → scorer. ``trial`` raises for a scorer that must not serve."""
+        """``pointer`` reads what is published (raises ParkedError where that is damaged); ``load``: tag → scorer;
+        ``trial`` raises for a scorer that must not serve."""
         self._pointer = pointer
         self._load = load
         self._trial = trial

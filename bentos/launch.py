@@ -97,8 +97,8 @@ def start_server(
     """Start ``python -m bentoml serve`` and return at once (``wait_ready`` waits).
 
     ``host``/``port`` default to the settings'; port 0 picks a free one. ``bento`` serves a built bento (its tag)
-    instead of this code's ``service`` (``module:name``). Raises ConflictError where the port is taken, SettingError for a host that is no
-    IP address of this machine.
+    instead of this code's ``service`` (``module:name``). Raises ConflictError where the port is taken, SettingError
+    for a host that is no IP address of this machine.
     """
     host = host or settings.host
     port = require_free_port(host, settings.port if port is None else port)

@@ -38,7 +38,8 @@ class Runtime:
         seed: Pointer | None = None,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
-        """``open_source`` may take seconds and raise; it is tried until it succeeds. ``seed``: what is served until something is published."""
+        """``open_source`` may take seconds and raise; it is tried until it succeeds. ``seed``: what is served until
+        something is published."""
         self.config = config
         self.metrics = metrics
         self._clock = clock

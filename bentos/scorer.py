@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -14,6 +14,9 @@ from parked.errors import InternalError, NotFoundError
 from parked.model_card import ModelCard
 from parked.pointer import read_pointer
 from parked.settings import Settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MODEL_FILE = "model.cbm"
 CARD_FILE = "card.json"
@@ -62,6 +65,32 @@ class Scorer:
         import catboost
 
         pool = catboost.Pool([self.encode(row) for row in rows], cat_features=list(self.categorical), thread_count=1)
+        margins = self.model.predict(pool, prediction_type="RawFormulaVal", thread_count=1)
+        return [self.card.probability(float(margin)) for margin in margins]
+
+    def score_table(self, table: pa.Table) -> list[float]:
+        """``score`` over a table with (at least) the card's features as columns, for many rows. Same numbers.
+
+        Raises InternalError for a feature without a column or a numeric feature of another type.
+        """
+        import catboost
+        import pandas as pd
+
+        if not table.num_rows:
+            return []
+        columns = {}
+        for name in self.card.features:
+            if name not in table.column_names:
+                raise InternalError(f"model {self.tag}: no column {name}")
+            column = table[name].to_pandas()
+            if name in self.card.categorical:
+                columns[name] = column.astype(object).where(column.notna(), "").astype(str)
+            else:
+                try:
+                    columns[name] = column.astype("float64")  # bool and int too; null is NaN
+                except (TypeError, ValueError):
+                    raise InternalError(f"feature {name} of {self.tag} is {column.dtype}, not a number") from None
+        pool = catboost.Pool(pd.DataFrame(columns), cat_features=list(self.categorical), thread_count=1)
         margins = self.model.predict(pool, prediction_type="RawFormulaVal", thread_count=1)
         return [self.card.probability(float(margin)) for margin in margins]
 

@@ -4,6 +4,7 @@ import json
 import math
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from catboost import Pool
 from hypothesis import given, settings
@@ -43,6 +44,21 @@ def test_a_batch_scores_as_its_rows_alone_and_as_the_card_says(model_dir: Path, 
         margins = trained_model().predict(Pool(encoded, cat_features=[1]), prediction_type="RawFormulaVal")
         assert together == [scorer.card.probability(float(margin)) for margin in margins]
         assert all(0 <= p <= 1 for p in together)
+
+
+def test_a_table_scores_as_its_rows(model_dir: Path) -> None:
+    scorer = load_scorer(model_dir)
+    rows: list[dict[str, object]] = [
+        {"walked_m": 120.0, "followed_by": "foot", "age_s": 60},
+        {"walked_m": None, "followed_by": None, "age_s": None},
+        {"walked_m": 3.5, "followed_by": "never seen", "age_s": 9},
+    ]
+    table = pa.Table.from_pylist(rows)
+    assert scorer.score_table(table) == scorer.score(rows)
+    assert scorer.score_table(table.slice(1, 1)) == scorer.score(rows[1:2])
+    assert scorer.score_table(table.slice(0, 0)) == []
+    with pytest.raises(InternalError, match="age_s"):
+        scorer.score_table(table.drop_columns(["age_s"]))
 
 
 def test_a_missing_category_is_the_empty_string_and_a_missing_number_is_nan(model_dir: Path) -> None:
