@@ -16,7 +16,7 @@ from ingestion.simulator.track import STILL, VEHICLE
 
 UNKNOWN: Final = 4
 DELAY_RANGE_S: Final = (5.0, 210.0)
-"""Reported "on foot" trails the true parking by a median 18 s (iOS) / 31 s (Android), up to 3.5 min (data/README.md)."""
+"""Reported "on foot" trails the true parking by a median 18 s (iOS) / 31 s (Android), up to 3.5 min (DESIGN.md)."""
 _CONFUSED: Final = np.array([[1, 4, 3], [0, 4, 2], [1, 3, 4], [0, 2, 4]], dtype=np.int64)
 """What each true activity (still, on foot, cycling, in vehicle) is mistaken for."""
 
@@ -65,7 +65,9 @@ def report(
     ticks += rng.uniform(0.0, 0.6 * every, len(ticks))
     inside = np.searchsorted(begins, at, side="right") - 1
     in_awake = (inside >= 0) & (at < np.append(ends, 0.0)[inside])
-    t = np.unique(np.round(np.concatenate([ticks, at[in_awake]]), 3))
+    changes = at[in_awake]
+    repeats = changes + rng.uniform(3.0, 15.0, len(changes))  # a change is told twice
+    t = np.unique(np.round(np.concatenate([ticks, changes, repeats]), 3))
     now = np.searchsorted(at, t, side="right") - 1
     t, now = t[now >= 0], now[now >= 0]
     reported = code[now]

@@ -68,7 +68,9 @@ def _working_day(person: Person, midnight: float, rng: np.random.Generator) -> l
                 Move(person.work, 0.0, rng.uniform(1_300.0, 2_900.0), how),
             ]
     home_vias = [
-        kind for kind, share in (("pickup", 0.11), ("wait", 0.09), ("fuel", 0.06), ("dropoff", 0.08)) if rng.random() < share
+        kind
+        for kind, share in (("pickup", 0.11), ("wait", 0.09), ("fuel", 0.06), ("dropoff", 0.08))
+        if rng.random() < share
     ]
     leave = midnight + until + rng.normal(0, 1_500)
     errands = min(2, int(rng.poisson(0.4 * person.errands_per_day)))
@@ -104,7 +106,11 @@ def _tour(
     )
     moves = [Move(places[0], leave, 900.0, mode, vias)]
     for place in [*places[1:], person.home]:
-        dwell = float(np.exp(rng.uniform(np.log(dwell_s[0]), np.log(dwell_s[1])))) if place is person.home else _errand_s(rng)
+        dwell = (
+            float(np.exp(rng.uniform(np.log(dwell_s[0]), np.log(dwell_s[1]))))
+            if place is person.home
+            else _errand_s(rng)
+        )
         moves.append(Move(place, 0.0, dwell, mode))
     return moves
 

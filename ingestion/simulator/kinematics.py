@@ -9,16 +9,18 @@ accelerate, cruise, brake, each at constant acceleration, in closed form.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ingestion.simulator.streets import Array, StreetPlan
-from ingestion.simulator.track import BIKE, BUS, CANYON, FOOT, OPEN, STILL, VEHICLE, Track
+from ingestion.simulator.track import BUS, CANYON, FOOT, OPEN, VEHICLE, Track
 
 Codes = npt.NDArray[np.int8]
 Indices = npt.NDArray[np.int64]
+
+Number = TypeVar("Number", np.float64, np.int8)
 
 PIECE_M: Final = 120.0
 SPEED_LIMIT_MPS: Final = 33.0
@@ -109,7 +111,6 @@ def put_in_motion(track: Track, plan: StreetPlan, rng: np.random.Generator) -> M
     arc = np.concatenate([[0.0], np.cumsum(length)])
     braking_at = leaves[:-1] + rising + level
     end, zero = leaves[-1:], np.zeros(1)
-    by_node = _interleave
     return Motion(
         arrives=arrives,
         leaves=leaves,
@@ -117,21 +118,21 @@ def put_in_motion(track: Track, plan: StreetPlan, rng: np.random.Generator) -> M
         east=nodes.east,
         north=nodes.north,
         node_of=nodes.node_of,
-        phase_at=by_node(
+        phase_at=_interleave(
             arrives, np.append(leaves[:-1], end), np.append(leaves[:-1] + rising, end), np.append(braking_at, end)
         ),
-        phase_arc=by_node(
+        phase_arc=_interleave(
             arc,
             arc,
             arc + np.append((top**2 - v0**2) / (2 * up), zero),
             arc + np.append((top**2 - v0**2) / (2 * up) + level_m, zero),
         ),
-        phase_speed=by_node(np.zeros_like(arc), np.append(v0, zero), np.append(top, zero), np.append(top, zero)),
-        phase_acceleration=by_node(
+        phase_speed=_interleave(np.zeros_like(arc), np.append(v0, zero), np.append(top, zero), np.append(top, zero)),
+        phase_acceleration=_interleave(
             np.zeros_like(arc), np.append(up, zero), np.zeros_like(arc), np.append(-down, zero)
         ),
-        phase_mode=_as_person(by_node(nodes.rest_mode, *[np.append(mode, nodes.rest_mode[-1:])] * 3)),
-        phase_env=by_node(nodes.rest_env, *[np.append(nodes.env[1:], nodes.rest_env[-1:])] * 3),
+        phase_mode=_as_person(_interleave(nodes.rest_mode, *[np.append(mode, nodes.rest_mode[-1:])] * 3)),
+        phase_env=_interleave(nodes.rest_env, *[np.append(nodes.env[1:], nodes.rest_env[-1:])] * 3),
     )
 
 
@@ -194,13 +195,10 @@ def _cut_and_bend(track: Track, plan: StreetPlan, rng: np.random.Generator) -> _
     )
 
 
-def _interleave(*columns: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+def _interleave(*columns: npt.NDArray[Number]) -> npt.NDArray[Number]:
     """(n,) columns to (n * columns,), node-major."""
     return np.stack(columns, axis=1).ravel()
 
 
 def _as_person(mode: Codes) -> Codes:
     return np.where(mode == BUS, np.int8(VEHICLE), mode)
-
-
-assert (STILL, FOOT, BIKE) == (0, 1, 2)  # the codes index the arrays above

@@ -68,7 +68,13 @@ def draw_person(city: City, plan: StreetPlan, rng: np.random.Generator) -> Perso
     home = _place("home", _somewhere(city.radius_m, rng), city, plan, rng)
     work = _place("work", _work_near(city, home, rng), city, plan, rng)
     others = [
-        _place(ROLES[int(rng.random() * len(ROLES))], _around(home if rng.random() < 0.7 else work, city, rng), city, plan, rng)
+        _place(
+            ROLES[int(rng.random() * len(ROLES))],
+            _around(home if rng.random() < 0.7 else work, city, rng),
+            city,
+            plan,
+            rng,
+        )
         for _ in range(5 + int(rng.random() * 8))
     ]
     angle = rng.random() * 2 * math.pi
@@ -123,7 +129,9 @@ def _place(role: str, near: Point, city: City, plan: StreetPlan, rng: np.random.
     kerb = plan.kerb_near(*near)
     door = plan.kerb_near(*near, side=float(rng.uniform(12.0, 35.0)))
     draw = rng.random()
-    lot_share = {"supermarket": 0.75, "shop": 0.3, "gym": 0.4, "work": 0.3, "home": 0.15, "excursion": 0.5}.get(role, 0.12)
+    lot_share = {"supermarket": 0.75, "shop": 0.3, "gym": 0.4, "work": 0.3, "home": 0.15, "excursion": 0.5}.get(
+        role, 0.12
+    )
     parking = "garage" if draw < city.garage_share else "lot" if draw < city.garage_share + lot_share else "street"
     walk = city.walk_scale * WALK_MEDIAN_M * math.exp(rng.normal(0.0, math.sqrt(WALK_SIGMA**2 - 0.45**2)))
     if role == "home" and parking == "lot":

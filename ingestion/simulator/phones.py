@@ -69,7 +69,7 @@ def draw_phone(firmware: Firmware, noise: NoiseProfile, rng: np.random.Generator
         optimism=float(optimism),
         speed_style=style,
         sends_motion=bool(motion_draw >= noise.motion_absent_share),
-        motion_delay_s=(14.0 if ios else 25.0) * float(delay),
+        motion_delay_s=(6.0 if ios else 16.0) * float(delay),
         motion_interval_s=float(np.clip(40.0 * motion_interval, 13.0, 90.0)),
         upload_s=0.0 if upload_draw >= noise.batch_share else float(upload),
     )

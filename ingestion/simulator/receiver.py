@@ -46,8 +46,8 @@ class Fixes:
 def gauss_markov(t: Array, correlation_s: Array, noise: Array) -> Array:
     """First-order Gauss-Markov process of unit variance at irregular times.
 
-    ``e[i] = phi[i] e[i-1] + sqrt(1 - phi[i]^2) noise[i]`` with ``phi = exp(-dt / correlation)`` (Rankin 1994), by doubling
-    prefix composition of the affine steps instead of a loop: O(n log n), exact.
+    ``e[i] = phi[i] e[i-1] + sqrt(1 - phi[i]^2) noise[i]`` with ``phi = exp(-dt / correlation)`` (Rankin 1994), by
+    doubling prefix composition of the affine steps instead of a loop: O(n log n), exact.
 
     t, correlation_s, noise: shape (n,), t ascending, noise standard normal.
     """

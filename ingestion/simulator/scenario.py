@@ -54,8 +54,8 @@ class NoiseProfile:
 
 _CLEAN: Final = NoiseProfile(
     gps_scale=0.5, drift_scale=0.0, jump_rate=0.0, network_rate=0.0, gaps_per_hour=0.0, garage_silence=False,
-    sleep_share=0.0, duplicate_rate=0.0, batch_share=0.0, outages_per_week=0.0, out_of_order_rate=0.0, speed_faults=False,
-    motion_absent_share=0.0, motion_error_rate=0.0,
+    sleep_share=0.0, duplicate_rate=0.0, batch_share=0.0, outages_per_week=0.0, out_of_order_rate=0.0,
+    speed_faults=False, motion_absent_share=0.0, motion_error_rate=0.0,
 )  # fmt: skip
 
 NOISES: Final[dict[str, NoiseProfile]] = {
@@ -74,7 +74,8 @@ NOISES: Final[dict[str, NoiseProfile]] = {
         out_of_order_rate=0.01, shuffled=True,
     ),
 }  # fmt: skip
-"""Named profiles. One-word ones switch a single knob on over ``clean`` (good sensors); ``exact`` has no error at all."""
+"""Named profiles. Between ``clean`` (good sensors) and ``realistic``, each switches one trouble on over ``clean``;
+``exact`` has no position error at all; ``all`` is every trouble at its worst, rows shuffled."""
 
 
 @dataclass(frozen=True)

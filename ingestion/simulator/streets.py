@@ -1,7 +1,7 @@
 """The street plan of a city: where streets run, how one drives from here to there, what that is in lat/lon.
 
-Plans are made in *grid metres*: streets are the lines x = i * block_x and y = j * block_y. ``to_lat_lon`` bends the grid
-smoothly (so that streets curve), turns it, and lays it on the sphere, right across the antimeridian.
+Plans are made in *grid metres*: streets are the lines x = i * block_x and y = j * block_y. ``bend`` curves
+and turns the grid, ``to_lat_lon`` lays it on the sphere, right across the antimeridian.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class Track:
         self._append(to, speed_mps, mode, env, False)
 
     def stop(self, seconds: float, mode: int, env: int = OPEN) -> int:
-        """Come to rest here for ``seconds``; returns the node. ``mode`` is what the person is doing (STILL, VEHICLE)."""
+        """Come to rest here for ``seconds``; returns the node. ``mode``: what the person is doing (STILL, VEHICLE)."""
         if self.halts[-1]:
             self._append(self.here, 1.0, mode, env, True)
         self.halts[-1] = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class _Way:
 
     def __post_init__(self) -> None:
         self.at = [0.0]
-        for one, other in zip(self.points, self.points[1:], strict=False):
+        for one, other in pairwise(self.points):
             self.at.append(self.at[-1] + math.dist(one, other))
 
     @property
@@ -45,11 +46,9 @@ class _Way:
 
 
 def ride(track: Track, points: list[Point], how: Ride, plan: StreetPlan, rng: np.random.Generator) -> None:
-    """Append the drive along ``points`` (from where the track is) to ``track``, with what holds it up, and mark that."""
+    """Append the drive along ``points`` (from where the track is), with what holds it up, and mark that."""
     way = _Way(points)
-    cruise = [
-        min(how.top_mps, how.factor * plan.cruise_mps(a, b)) for a, b in zip(points, points[1:], strict=False)
-    ]
+    cruise = [min(how.top_mps, how.factor * plan.cruise_mps(a, b)) for a, b in pairwise(points)]
     _add_lights(way, cruise, how, plan.city, rng)
     if how.mode == BUS:
         _add_bus_stops(way, rng)

@@ -73,7 +73,9 @@ class Traveller:
     def _by_car(self, move: Move, car: _Car) -> None:
         track, rng = self.track, self.rng
         self._walk_to_car(car)
-        node = track.stop(float(np.clip(rng.lognormal(math.log(18.0), 0.7), 4.0, 150.0)), VEHICLE, _sky(car.underground))
+        node = track.stop(
+            float(np.clip(rng.lognormal(math.log(18.0), 0.7), 4.0, 150.0)), VEHICLE, _sky(car.underground)
+        )
         if car.left:
             track.mark_parked(car.left, car.door, node, car.place)
         here = car.spot
@@ -137,7 +139,9 @@ class Traveller:
             track.mark_span(kind, first, track.last)
             track.move((place.x, place.y), 3.0, VEHICLE)
             return place
-        low, high = {"dropoff": (20.0, 180.0), "pickup": (60.0, 600.0), "fuel": (120.0, 360.0)}.get(kind, (120.0, 900.0))
+        low, high = {"dropoff": (20.0, 180.0), "pickup": (60.0, 600.0), "fuel": (120.0, 360.0)}.get(
+            kind, (120.0, 900.0)
+        )
         node = track.stop(math.exp(rng.uniform(math.log(low), math.log(high))), STILL if kind == "wait" else VEHICLE)
         track.mark(kind, node)
         return place

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from ingestion.simulator.kinematics import Motion
@@ -30,10 +31,12 @@ TRUTH: Final = pa.schema(
 """Every true episode that begins within the span, ordered by start.
 
 ``kind``: stay, parked, dropoff, pickup, wait (in the car, engine off, nobody leaves), fuel, drive_through, bus_alight,
-taxi_alight, passenger_alight, bike_left, bus_stop, red_light, rail_crossing, jam. ``started_at``/``ended_at``: from arrival to
-departure; for ``parked`` from when the driver walked off to when the car drove off; ``ended_at`` is null where that
-lies beyond the span. ``place``: role of the place (stay: where one is; parked: where one went). ``stopped_at``: when
-the vehicle came to rest (parked; else ``started_at``). ``walk_m``: straight distance from the car to the door (parked).
+taxi_alight, passenger_alight, bike_left, bus_stop, red_light, rail_crossing, jam.
+``started_at``/``ended_at``: from arrival to departure; for ``parked`` from when the driver walked off to when the car
+drove off. ``ended_at`` is null where that lies beyond the span.
+``place``: role of the place (stay: where one is; parked: where one went).
+``stopped_at``: when the vehicle came to rest (parked; else ``started_at``).
+``walk_m``: straight distance from the car to the door (parked).
 """
 
 ALIGHT_KINDS: Final = ("bus_alight", "taxi_alight", "passenger_alight", "bike_left")
@@ -111,7 +114,7 @@ def coverage_table(device_id: str, scenario: Scenario) -> pa.Table:
     return pa.table([pa.array([device_id]), span[:1], span[1:], pa.array(["truth"])], schema=COVERAGE)
 
 
-def times(seconds: Array, scenario: Scenario, null: Array | None = None) -> pa.Array:
+def times(seconds: Array, scenario: Scenario, null: npt.NDArray[np.bool_] | None = None) -> pa.Array:
     """Seconds since the start of the span as an Arrow TIME array, whole milliseconds."""
     us = np.round(seconds * 1000).astype(np.int64) * 1000 + scenario.start_us
     return pa.array(us, mask=null).cast(TIME)

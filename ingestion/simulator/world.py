@@ -133,8 +133,14 @@ def simulate_device(scenario: Scenario, index: int) -> Simulation:
 
 
 def _fixes_table(
-    device_id: str, fixes: Fixes, arrives: Array, phone: Phone, plan: StreetPlan, scenario: Scenario, rng: np.random.Generator
-) -> pa.Table:  # fmt: skip
+    device_id: str,
+    fixes: Fixes,
+    arrives: Array,
+    phone: Phone,
+    plan: StreetPlan,
+    scenario: Scenario,
+    rng: np.random.Generator,
+) -> pa.Table:
     """Fixes as they arrive: ordered by arrival, some twice; positions to 1e-7 degrees, values to a millimetre."""
     rows, arrives = _with_resends(arrives, scenario.noise, rng)
     order = np.argsort(arrives, kind="stable")
@@ -166,5 +172,3 @@ def _with_resends(arrives: Array, noise: NoiseProfile, rng: np.random.Generator)
     again = np.flatnonzero(rng.random(count) < noise.duplicate_rate)
     later = np.where(rng.random(len(again)) < 0.5, rng.uniform(60.0, 3_600.0, len(again)), 0.0)
     return np.concatenate([np.arange(count), again]), np.concatenate([arrives, arrives[again] + later])
-
-
