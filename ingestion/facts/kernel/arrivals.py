@@ -39,35 +39,16 @@ def in_order(lo: int, hi: int, t: Any, recv: Any, activity: Any) -> bool:
 
 
 @njit(cache=True)
-def _single_pass(
-    device: int,
-    lo: int,
-    hi: int,
-    t: Any,
-    lat: Any,
-    lon: Any,
-    acc: Any,
-    v: Any,
-    act: Any,
-    conf: Any,
-    recv: Any,
-    R: Any,
-    log: Any,
-    n: int,
-) -> Any:
-    state = np.zeros(1, STATE)
-    work = np.zeros(SLOTS, ROW)
-    s = state[0]
-    start(s, device)
-    s.n_out = n
-    for i in range(lo, hi):
-        if s.n_out + ROOM > len(log):
-            log = _grown(log, s.n_out)
-        before = s.n_out
-        on_record(s, work, R, log, i, t[i], lat[i], lon[i], acc[i], v[i], act[i], conf[i])
-        for j in range(before, s.n_out):
-            log[j].known = recv[i]
-    return log, s.n_out
+def _spoken(i: int, lo: int, t: Any, act: Any, known: Any) -> bool:
+    """Whether another known fix of the same moment comes first: the best of a moment speaks, the others are silent."""
+    if act[i] >= 0:
+        return False
+    j = i - 1
+    while j >= lo and t[j] == t[i]:
+        if known[j - lo] and act[j] < 0:
+            return True
+        j -= 1
+    return False
 
 
 @njit(cache=True)
@@ -154,111 +135,6 @@ def _difference(old: Any, old_n: int, new: Any, keep: int, new_n: int, k: int, l
 
 
 @njit(cache=True)
-def _with_replays(
-    device: int,
-    lo: int,
-    hi: int,
-    t: Any,
-    lat: Any,
-    lon: Any,
-    acc: Any,
-    v: Any,
-    act: Any,
-    conf: Any,
-    recv: Any,
-    arrival: Any,
-    R: Any,
-    log: Any,
-    n: int,
-) -> Any:
-    state = np.zeros(1, STATE)
-    work = np.zeros(SLOTS, ROW)
-    start(state[0], device)
-    run = np.zeros(4 * ROOM, ROW)
-    known = np.zeros(hi - lo, np.bool_)
-    saved = np.zeros(CHECKPOINTS, STATE)
-    saved_work = np.zeros((CHECKPOINTS, SLOTS), ROW)
-    saved_at = np.zeros(CHECKPOINTS, np.int64)
-    saved_n = 0
-    spacing = SPACING
-    done = lo  # records [lo, done) have been looked at
-    first = lo
-    while first < hi:
-        k = recv[arrival[first]]
-        last = first
-        lowest, highest = hi, lo
-        while last < hi and recv[arrival[last]] == k:
-            i = arrival[last]
-            known[i - lo] = True
-            lowest = min(lowest, i)
-            highest = max(highest, i)
-            last += 1
-        first = last
-        s = state[0]
-        tail = run[:0]
-        keep = s.n_out
-        late = lowest < done
-        if late:
-            while saved_n > 0 and saved_at[saved_n - 1] > lowest:
-                saved_n -= 1
-            old_n = s.n_out
-            if saved_n > 0:
-                state[0] = saved[saved_n - 1]
-                work[:] = saved_work[saved_n - 1]
-                begin = saved_at[saved_n - 1]
-            else:
-                state[0] = np.zeros(1, STATE)[0]
-                work[:] = np.zeros(SLOTS, ROW)
-                start(state[0], device)
-                begin = lo
-            s = state[0]
-            keep = s.n_out
-            tail = run[keep:old_n].copy()
-        else:
-            begin = done
-        done = max(done, highest + 1)
-        for i in range(begin, done):
-            if (i - lo) % spacing == 0 and (saved_n == 0 or saved_at[saved_n - 1] < i):
-                if saved_n == CHECKPOINTS:
-                    for c in range(CHECKPOINTS // 2):
-                        saved[c] = saved[2 * c]
-                        saved_work[c] = saved_work[2 * c]
-                        saved_at[c] = saved_at[2 * c]
-                    saved_n = CHECKPOINTS // 2
-                    spacing *= 2
-                saved[saved_n] = state[0]
-                saved_work[saved_n] = work
-                saved_at[saved_n] = i
-                saved_n += 1
-            if not known[i - lo]:
-                continue
-            if act[i] < 0:
-                # Among fixes of one moment the first known in canonical order (the best) speaks.
-                j = i - 1
-                spoken = False
-                while j >= lo and t[j] == t[i]:
-                    if known[j - lo] and act[j] < 0:
-                        spoken = True
-                        break
-                    j -= 1
-                if spoken:
-                    continue
-            if s.n_out + ROOM > len(run):
-                run = _grown(run, s.n_out)
-            on_record(s, work, R, run, i, t[i], lat[i], lon[i], acc[i], v[i], act[i], conf[i])
-        if late:
-            log, n = _difference(tail, len(tail), run, keep, s.n_out, k, log, n)
-        else:
-            while n + (s.n_out - keep) + ROOM > len(log):
-                log = _grown(log, n)
-            for i in range(keep, s.n_out):
-                log[n] = run[i]
-                log[n].known = k
-                n += 1
-    return log, n
-
-
-@njit(cache=True)
 def build(
     bounds: Any,
     t: Any,
@@ -270,18 +146,99 @@ def build(
     conf: Any,
     recv: Any,
     arrival: Any,
-    R: Any,
+    rules: Any,
 ) -> Any:
     """The revision log of all devices, as ROWs. ``bounds``: int64 [devices + 1], device d holds records [b[d], b[d+1]).
 
     Records are in canonical order within a device; ``arrival`` orders each device's records by (recv, position).
     """
+    R = rules[0]
     log = np.zeros(max(1024, len(t) // 32) + ROOM, ROW)
     n = 0
+    state = np.zeros(1, STATE)
+    fresh = np.zeros(1, STATE)
+    work = np.zeros(SLOTS, ROW)
+    blank = np.zeros(SLOTS, ROW)
+    run = np.zeros(4 * ROOM, ROW)
+    saved = np.zeros(CHECKPOINTS, STATE)
+    saved_work = np.zeros((CHECKPOINTS, SLOTS), ROW)
+    saved_at = np.zeros(CHECKPOINTS, np.int64)
+    longest = 0
+    for d in range(len(bounds) - 1):
+        longest = max(longest, bounds[d + 1] - bounds[d])
+    known = np.zeros(longest, np.bool_)
     for d in range(len(bounds) - 1):
         lo, hi = bounds[d], bounds[d + 1]
-        if in_order(lo, hi, t, recv, act):
-            log, n = _single_pass(d, lo, hi, t, lat, lon, acc, v, act, conf, recv, R[0], log, n)
-        else:
-            log, n = _with_replays(d, lo, hi, t, lat, lon, acc, v, act, conf, recv, arrival, R[0], log, n)
+        ordered = in_order(lo, hi, t, recv, act)
+        known[: hi - lo] = ordered
+        state[0] = fresh[0]
+        work[:] = blank
+        start(state[0], d)
+        saved_n = 0
+        spacing = SPACING
+        done = lo  # records [lo, done) have been looked at
+        first = lo
+        while first < hi:
+            k = recv[arrival[first]]
+            lowest, highest = lo, hi - 1
+            last = hi
+            if not ordered:
+                last, lowest, highest = first, hi, lo
+                while last < hi and recv[arrival[last]] == k:
+                    i = arrival[last]
+                    known[i - lo] = True
+                    lowest = min(lowest, i)
+                    highest = max(highest, i)
+                    last += 1
+            first = last
+            s = state[0]
+            tail = run[:0]
+            keep = s.n_out
+            begin = done
+            late = lowest < done
+            if late:
+                while saved_n > 0 and saved_at[saved_n - 1] > lowest:
+                    saved_n -= 1
+                old_n = s.n_out
+                begin = lo
+                if saved_n > 0:
+                    state[0] = saved[saved_n - 1]
+                    work[:] = saved_work[saved_n - 1]
+                    begin = saved_at[saved_n - 1]
+                else:
+                    state[0] = fresh[0]
+                    work[:] = blank
+                    start(state[0], d)
+                keep = s.n_out
+                tail = run[keep:old_n].copy()
+            done = max(done, highest + 1)
+            for i in range(begin, done):
+                if not ordered and (i - lo) % spacing == 0 and (saved_n == 0 or saved_at[saved_n - 1] < i):
+                    if saved_n == CHECKPOINTS:
+                        for c in range(CHECKPOINTS // 2):
+                            saved[c] = saved[2 * c]
+                            saved_work[c] = saved_work[2 * c]
+                            saved_at[c] = saved_at[2 * c]
+                        saved_n = CHECKPOINTS // 2
+                        spacing *= 2
+                    saved[saved_n] = state[0]
+                    saved_work[saved_n] = work
+                    saved_at[saved_n] = i
+                    saved_n += 1
+                if not known[i - lo] or _spoken(i, lo, t, act, known):
+                    continue
+                if s.n_out + ROOM > len(run):
+                    run = _grown(run, s.n_out)
+                was = s.n_out
+                on_record(s, work, R, run, i, t[i], lat[i], lon[i], acc[i], v[i], act[i], conf[i])
+                for j in range(was, s.n_out):
+                    run[j].known = recv[i] if ordered else k
+            if late:
+                log, n = _difference(tail, len(tail), run, keep, s.n_out, k, log, n)
+            else:
+                while n + (s.n_out - keep) + ROOM > len(log):
+                    log = _grown(log, n)
+                for i in range(keep, s.n_out):
+                    log[n] = run[i]
+                    n += 1
     return log[:n]

@@ -78,14 +78,13 @@ def speed_of(s: Any, R: Any, t: int, lat: int, lon: int, acc: float, reported: f
 
 
 @njit(cache=True)
-def _stand(
-    s: Any, R: Any, out: Any, row: Any, t: int, lat: int, lon: int, acc: float, gap: int, v: float, why: int
-) -> None:
-    """The vehicle stands (or was left without a pause) here: a candidate opens."""
+def _stand(s: Any, out: Any, row: Any, why: int) -> None:
+    """The vehicle stands (or was left without a pause) at the slowest fix since it was fast: a candidate opens."""
+    t, lat, lon, acc = s.slow_t, s.slow_lat, s.slow_lon, s.slow_acc
     clear(row, LEFT, t)
     s.left = UNCONFIRMED
     _begin_place(s, t, lat, lon)
-    row.start_width = gap
+    row.start_width = s.slow_gap
     row.followed = UNKNOWN
     row.speed_before = int(s.fast_v * 100.0)
     row.leg_start = s.leg_t
@@ -100,7 +99,7 @@ def _stand(
             best, count = a, s.leg_motion[a]
     row.motion_before = best if count > 0 else NONE
     _weigh(s, lat, lon, acc)
-    row.uncertainty_cm = int((acc + min(150.0, v * gap * 0.0005)) * 100.0)
+    row.uncertainty_cm = int((acc + min(150.0, s.slow_v * s.slow_gap * 0.0005)) * 100.0)
     _place(s, row)
     emit(s, row, out, OPEN)
 
@@ -184,7 +183,7 @@ def _close(s: Any, work: Any, out: Any, t: int, lat: int, lon: int) -> None:
     row.next_lon = lon
     s.left = NOTHING
     emit(s, row, out, PROVISIONAL)
-    enqueue(s, work, SLOT_LEFT, out)
+    enqueue(s, work, SLOT_LEFT)
 
 
 @njit(cache=True)
@@ -207,7 +206,7 @@ def _halt(s: Any, work: Any, out: Any, v: float) -> None:
     row.motion_after = s.motion
     row.reasons = R_RESUMED
     emit(s, row, out, PROVISIONAL)
-    enqueue(s, work, SLOT_LEFT, out)
+    enqueue(s, work, SLOT_LEFT)
 
 
 @njit(cache=True)
@@ -220,16 +219,17 @@ def _fast(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, v: fl
     s.leg_speed = max(s.leg_speed, v)
     if v >= R.vehicle_mps:
         s.leg_strong += 2 if moved >= R.vehicle_m and t - s.t >= R.sparse_ms else 1
+    row = work[SLOT_LEFT]
+    closing = False
+    at, from_lat, from_lon = s.leg_t, s.leg_lat, s.leg_lon
     if s.leg == MAYBE:
         far = distance(s.leg_lat, s.leg_lon, lat, lon)
         # Soon after a candidate nobody's own motion confirmed, less is enough: it may have been a slow roll.
-        again = s.left == CONFIRMED and s.motion != A_FOOT and t - work[SLOT_LEFT].start <= 2 * R.settle_ms
+        again = s.left == CONFIRMED and s.motion != A_FOOT and t - row.start <= 2 * R.settle_ms
         if (s.leg_strong >= 2 and far >= R.vehicle_m) or (again and s.leg_n >= 2 and far >= R.again_m):
             s.leg = IN_LEG
-            if s.left != NOTHING:
-                _close(s, work, out, s.leg_t, s.leg_lat, s.leg_lon)
+            closing = s.left != NOTHING
     elif s.left == UNCONFIRMED:
-        row = work[SLOT_LEFT]
         if distance(row.lat, row.lon, lat, lon) < R.resume_m + min(50.0, s.acc):
             return
         stood = s.left_last_t - row.start
@@ -241,13 +241,15 @@ def _fast(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, v: fl
                 _halt(s, work, out, v)
         else:
             # Stood long, nobody seen to walk off: the leg ended here and another begins (drop-off, fuel, long jam).
-            at, place_lat, place_lon = s.left_last_t, row.lat, row.lon
-            _close(s, work, out, at, place_lat, place_lon)
-            _start(s, at, place_lat, place_lon)
+            closing = True
+            at, from_lat, from_lon = s.left_last_t, row.lat, row.lon
+            _start(s, at, from_lat, from_lon)
             s.leg = IN_LEG
             s.leg_speed = v
             s.leg_strong = 2
             s.leg_n = 1
+    if closing:
+        _close(s, work, out, at, from_lat, from_lon)
     s.fast_t = t
     s.fast_lat = lat
     s.fast_lon = lon
@@ -271,9 +273,10 @@ def _slow(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc: 
         s.slow_acc = acc
         s.slow_gap = gap
     if v <= R.still_mps:
-        _stand(s, R, out, row, t, lat, lon, acc, gap, v, R_SPEED)
+        s.slow_v, s.slow_t, s.slow_lat, s.slow_lon, s.slow_acc, s.slow_gap = v, t, lat, lon, acc, gap
+        _stand(s, out, row, R_SPEED)
     elif t - s.fast_t >= R.roll_ms:
-        _stand(s, R, out, row, s.slow_t, s.slow_lat, s.slow_lon, s.slow_acc, s.slow_gap, s.slow_v, R_SPEED | R_NO_PAUSE)
+        _stand(s, out, row, R_SPEED | R_NO_PAUSE)
 
 
 @njit(cache=True)
@@ -303,29 +306,28 @@ def _watch(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc:
     if d <= R.settle_m:
         s.left_last_t = t
     walked = d >= R.foot_m + 0.5 * acc and since >= R.foot_ms and d <= R.foot_mps * since * 0.001
-    if walked and s.left_speed <= R.fast_mps and s.motion != A_VEHICLE:
-        confirm(s, work, out, FOOT, R_WALKED)
-    elif since >= R.settle_ms and d <= R.settle_m + 0.5 * acc:
-        confirm(s, work, out, REST, R_SETTLED)
+    on_foot = walked and s.left_speed <= R.fast_mps and s.motion != A_VEHICLE
+    if on_foot or (since >= R.settle_ms and d <= R.settle_m + 0.5 * acc):
+        confirm(s, work, out, FOOT if on_foot else REST, R_WALKED if on_foot else R_SETTLED)
 
 
 @njit(cache=True)
-def silence_in_leg(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, rested: bool) -> None:
+def silence_in_leg(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int) -> None:
     """A long gap that is not vehicle speed ends a leg at the last fix before it, or settles an open candidate."""
     moved = distance(s.lat, s.lon, lat, lon)
     gap = t - s.t
     if moved > R.fast_mps * gap * 0.001:
         return
+    row = work[SLOT_LEFT]
+    why = R_SILENCE
     if s.leg == IN_LEG and s.left == NOTHING:
-        why = R_SILENCE | (R_GARAGE if s.v > R.fast_mps else 0)
-        _stand(s, R, out, work[SLOT_LEFT], s.t, s.lat, s.lon, s.acc, gap, min(s.v, 10.0), why)
-        row = work[SLOT_LEFT]
+        s.slow_v, s.slow_t, s.slow_lat, s.slow_lon, s.slow_acc, s.slow_gap = s.v, s.t, s.lat, s.lon, s.acc, gap
+        why |= R_GARAGE if s.v > R.fast_mps else 0
+        _stand(s, out, row, why)
         row.uncertainty_cm = int((s.acc + min(150.0, s.v * 15.0)) * 100.0)
+    if s.left == UNCONFIRMED:
         row.silence = gap
-        confirm(s, work, out, SILENCE, 0)
-    elif s.left == UNCONFIRMED:
-        work[SLOT_LEFT].silence = gap
-        confirm(s, work, out, SILENCE, R_SILENCE)
+        confirm(s, work, out, SILENCE, why)
 
 
 @njit(cache=True)
@@ -360,14 +362,11 @@ def on_motion(s: Any, work: Any, R: Any, out: Any, t: int, activity: int, confid
         s.leg_motion[activity] += 1
     if activity != A_FOOT:
         return
-    if s.left == UNCONFIRMED and t >= work[SLOT_LEFT].start:
+    row = work[SLOT_LEFT]
+    if s.leg == IN_LEG and s.left == NOTHING and s.slow_t != NONE and t - s.fast_t >= 15_000:
+        _stand(s, out, row, R_MOTION | R_NO_PAUSE)
+    if s.left == UNCONFIRMED and t >= row.start:
         confirm(s, work, out, FOOT, R_MOTION)
-    elif s.leg == IN_LEG and s.left == NOTHING and s.slow_t != NONE and t - s.fast_t >= 15_000:
-        row = work[SLOT_LEFT]
-        _stand(
-            s, R, out, row, s.slow_t, s.slow_lat, s.slow_lon, s.slow_acc, s.slow_gap, s.slow_v, R_MOTION | R_NO_PAUSE
-        )
-        confirm(s, work, out, FOOT, 0)
 
 
 @njit(cache=True)

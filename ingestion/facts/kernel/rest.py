@@ -141,7 +141,27 @@ def _close(s: Any, work: Any, out: Any, end: int, width: int, speed: float, reas
     row.reasons |= reasons
     s.at_rest = 0
     emit(s, row, out, PROVISIONAL)
-    enqueue(s, work, SLOT_STOP, out)
+    enqueue(s, work, SLOT_STOP)
+
+
+@njit(cache=True)
+def _recall(s: Any, R: Any) -> int:
+    """Start the rest at the last fix and take in the remembered fixes around it; the time of the earliest (ms)."""
+    _begin(s, s.lat, s.lon)
+    start = s.t
+    i = s.ring_head
+    for _ in range(s.ring_n):
+        if distance(s.ring_lat[i], s.ring_lon[i], s.lat, s.lon) > R.radius_m:
+            break
+        start = min(start, s.ring_t[i])
+        _take(s, s.ring_t[i], s.ring_lat[i], s.ring_lon[i], s.acc)
+        i = (i - 1 + RING) % RING
+    if s.rest_n == 0:
+        _take(s, s.t, s.lat, s.lon, s.acc)
+    s.rest_in_t = s.t
+    s.rest_in_lat = s.lat
+    s.rest_in_lon = s.lon
+    return start
 
 
 @njit(cache=True)
@@ -149,46 +169,29 @@ def silence(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc
     """A gap of at least ``silence_ms`` ends with this fix. True where it was a stop (kept, begun or begun and ended)."""
     gap = t - s.t
     moved = distance(s.lat, s.lon, lat, lon)
-    seconds = gap * 0.001
-    if moved > R.silence_mps * seconds:
-        if s.at_rest and distance(centre_lat(s), centre_lon(s), lat, lon) > R.inside_m + acc:
-            # Left somewhere within the gap: the departure is an interval, its date the latest that a drive allows.
-            _close(s, work, out, s.rest_in_t, t - s.rest_in_t, moved / seconds, R_INTERVAL)
-        return False
-    if s.at_rest:
-        s.rest_silence = max(s.rest_silence, gap)
-        if distance(centre_lat(s), centre_lon(s), lat, lon) > R.inside_m + min(acc, 100.0):
-            leave = max(s.rest_in_t, t - int(moved / R.walk_mps * 1000.0))
-            _close(s, work, out, leave, t - s.rest_in_t, moved / seconds, R_INTERVAL | R_SILENCE)
-        return True
+    quick = moved > R.silence_mps * gap * 0.001
     away = int(moved / R.walk_mps * 1000.0) if moved > R.inside_m else 0
-    if gap - away < R.window_ms:
+    end, why = NONE, R_INTERVAL
+    if s.at_rest:
+        outside = distance(centre_lat(s), centre_lon(s), lat, lon) > R.inside_m + min(acc, 100.0)
+        if not quick:
+            s.rest_silence = max(s.rest_silence, gap)
+            why |= R_SILENCE
+        if outside:
+            # Left somewhere within the gap: the departure is an interval.
+            end = s.rest_in_t if quick else max(s.rest_in_t, t - away)
+    elif not quick and gap - away >= R.window_ms:
+        start = _recall(s, R)
+        s.rest_silence = gap
+        _open(s, work, R, out, start, 0, s.v, R_SILENCE)
+        why |= R_SILENCE
+        if away > 0:
+            end = t - away
+    else:
         return False
-    _begin(s, s.lat, s.lon)
-    start = s.t
-    before = s.t
-    i = s.ring_head
-    for _ in range(s.ring_n):
-        if distance(s.ring_lat[i], s.ring_lon[i], s.lat, s.lon) > R.radius_m:
-            break
-        if s.ring_t[i] <= s.t:
-            start = min(start, s.ring_t[i])
-            s.rest_dlat += s.ring_lat[i] - s.rest_lat0
-            s.rest_dlon += unwrap(s.ring_lon[i] - s.rest_lon0)
-            s.rest_n += 1
-            s.rest_acc += s.acc
-        i = (i - 1 + RING) % RING
-        before = start
-    if s.rest_n == 0:
-        _take(s, s.t, s.lat, s.lon, s.acc)
-    s.rest_in_t = s.t
-    s.rest_in_lat = s.lat
-    s.rest_in_lon = s.lon
-    s.rest_silence = gap
-    _open(s, work, R, out, start, max(0, start - before), s.v, R_SILENCE)
-    if away > 0:
-        _close(s, work, out, t - away, gap, moved / seconds, R_INTERVAL | R_SILENCE)
-    return True
+    if end != NONE:
+        _close(s, work, out, end, t - s.rest_in_t, moved / (gap * 0.001), why)
+    return not quick
 
 
 @njit(cache=True)

@@ -9,8 +9,8 @@ from numba import njit
 from ingestion.facts.kernel.types import (
     FINAL,
     NONE,
+    QUEUE,
     SLOT_QUEUE,
-    SLOTS,
 )
 
 FAR_FUTURE = 2**62
@@ -57,11 +57,8 @@ def emit(s: Any, row: Any, out: Any, status: int) -> None:
 
 
 @njit(cache=True)
-def enqueue(s: Any, work: Any, slot: int, out: Any) -> None:
-    """Put a closed fact (already emitted as PROVISIONAL) in the queue for the watermark; the oldest goes early if full."""
-    if s.queue_n == SLOTS - SLOT_QUEUE:
-        emit(s, work[SLOT_QUEUE], out, FINAL)
-        drop(s, work, 0)
+def enqueue(s: Any, work: Any, slot: int) -> None:
+    """Put a closed fact (already emitted as PROVISIONAL) in the queue for the watermark."""
     work[SLOT_QUEUE + s.queue_n] = work[slot]
     s.queue_n += 1
     due(s, work)
@@ -85,10 +82,10 @@ def due(s: Any, work: Any) -> None:
 
 @njit(cache=True)
 def finalise(s: Any, work: Any, out: Any, horizon: int) -> None:
-    """Emit FINAL for every queued fact that ended at or before ``horizon`` (ms)."""
+    """Emit FINAL for every queued fact that ended at or before ``horizon`` (ms), and for the oldest beyond QUEUE."""
     i = 0
     while i < s.queue_n:
-        if work[SLOT_QUEUE + i].end <= horizon:
+        if work[SLOT_QUEUE + i].end <= horizon or s.queue_n > QUEUE:
             emit(s, work[SLOT_QUEUE + i], out, FINAL)
             drop(s, work, i)
         else:

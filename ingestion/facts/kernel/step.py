@@ -10,7 +10,7 @@ from ingestion.facts.kernel.geometry import distance
 from ingestion.facts.kernel.legs import on_motion, on_move, on_rest, silence_in_leg, speed_of
 from ingestion.facts.kernel.rest import push, resting, settle, silence
 from ingestion.facts.kernel.rows import FAR_FUTURE, finalise
-from ingestion.facts.kernel.types import NONE
+from ingestion.facts.kernel.types import NONE, QUEUE
 
 ROOM = 48
 """Rows that one record can emit at the most (a full queue, and every milestone of a stop and a candidate)."""
@@ -41,7 +41,7 @@ def _accept(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc
     if gap >= R.silence_ms:
         was = s.at_rest
         rested = silence(s, work, R, out, t, lat, lon, acc)
-        silence_in_leg(s, work, R, out, t, lat, lon, rested)
+        silence_in_leg(s, work, R, out, t, lat, lon)
         if rested and not was and s.at_rest:
             on_rest(s, work, R, out)
     v = speed_of(s, R, t, lat, lon, acc, reported)
@@ -68,14 +68,6 @@ def _suspicious(s: Any, R: Any, t: int, lat: int, lon: int, acc: float) -> int:
 
 
 @njit(cache=True)
-def _flush(s: Any, work: Any, R: Any, out: Any) -> None:
-    n = s.pend_n
-    s.pend_n = 0
-    for i in range(n):
-        _accept(s, work, R, out, s.pend_t[i], s.pend_lat[i], s.pend_lon[i], s.pend_acc[i], s.pend_v[i])
-
-
-@njit(cache=True)
 def _hold(s: Any, t: int, lat: int, lon: int, acc: float, reported: float) -> None:
     i = s.pend_n
     s.pend_t[i], s.pend_lat[i], s.pend_lon[i], s.pend_acc[i], s.pend_v[i] = t, lat, lon, acc, reported
@@ -91,6 +83,7 @@ def on_fix(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc:
         acc = R.assumed_accuracy_m
     if not reported >= 0.0:
         reported = -1.0
+    release = 0
     if s.has and s.pend_n > 0:
         first = distance(s.lat, s.lon, s.pend_lat[0], s.pend_lon[0])
         now = distance(s.lat, s.lon, lat, lon)
@@ -100,14 +93,19 @@ def on_fix(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc:
             _hold(s, t, lat, lon, acc, reported)
             return
         else:
-            _flush(s, work, R, out)
-    if s.has:
-        level = _suspicious(s, R, t, lat, lon, acc)
-        if level > 0:
+            release = s.pend_n
+    for step in range(2):  # first what waited, then this fix, judged against what waited
+        if step == 1:
+            level = _suspicious(s, R, t, lat, lon, acc) if s.has else 0
             s.pend_fast = level
+            s.pend_n = 0
             _hold(s, t, lat, lon, acc, reported)
-            return
-    _accept(s, work, R, out, t, lat, lon, acc, reported)
+            if level > 0:
+                return
+            release = 1
+        for i in range(release):
+            _accept(s, work, R, out, s.pend_t[i], s.pend_lat[i], s.pend_lon[i], s.pend_acc[i], s.pend_v[i])
+    s.pend_n = 0
 
 
 @njit(cache=True)
@@ -132,5 +130,5 @@ def on_record(
         on_fix(s, work, R, out, t, lat, lon, acc, v)
     else:
         on_motion(s, work, R, out, t, activity, confidence)
-    if t - R.watermark_ms >= s.queue_due:
+    if t - R.watermark_ms >= s.queue_due or s.queue_n > QUEUE:
         finalise(s, work, out, t - R.watermark_ms)

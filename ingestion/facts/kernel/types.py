@@ -131,8 +131,11 @@ ROW: Final = np.dtype(
 CONTENT_FROM: Final = 4
 """ROW's fields from this index on are what a revision says (compared to tell a change)."""
 
-SLOT_STOP, SLOT_LEFT, SLOT_QUEUE, SLOTS = 0, 1, 2, 18
-"""Work rows of a device: the current stop, the current candidate, then closed facts that wait for the watermark."""
+SLOT_STOP, SLOT_LEFT, SLOT_QUEUE = 0, 1, 2
+QUEUE: Final = 16
+"""Closed facts that may wait for the watermark; beyond it the oldest becomes final early."""
+SLOTS: Final = SLOT_QUEUE + 2 * QUEUE
+"""Work rows of a device: the current stop, the current candidate, the queue (and room for what one record can close)."""
 
 _RING = (RING,)
 _PEND = (PENDING,)
