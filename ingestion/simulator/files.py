@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestion.simulator.scenario import Scenario
@@ -21,6 +22,8 @@ _SCHEMAS: Final = {"fixes": SIM_FIXES, "motion": SIM_MOTION, "labels": LABELS, "
 SIMULATION_FILES: Final = (*(f"{name}.parquet" for name in _SCHEMAS), "scenario.json")
 """What a simulation's folder holds."""
 
+ROW_GROUP: Final = 100_000
+
 
 def write_simulation(simulation: Simulation, out: Path) -> dict[str, int]:
     """Write the simulation's tables and scenario into the folder ``out``; see ``write_devices``."""
@@ -28,23 +31,48 @@ def write_simulation(simulation: Simulation, out: Path) -> dict[str, int]:
 
 
 def write_devices(scenario: Scenario, devices: Iterable[Simulation], out: Path) -> dict[str, int]:
-    """Write devices as they come, a row group each, and ``scenario.json`` last. Holds one device in memory.
+    """Write devices as they come, in row groups of some 100,000 rows, and ``scenario.json`` last; memory is bounded.
 
     Returns the number of rows by table. Files already there are replaced, each when it is whole. Raises ConflictError
     where ``out`` is not a folder.
     """
     if out.exists() and not out.is_dir():
         raise ConflictError(f"{out}: is a file", mend="give a folder with --out")
-    rows = dict.fromkeys(_SCHEMAS, 0)
     with ExitStack() as whole:
-        writers = {}
-        for name, schema in _SCHEMAS.items():
-            path = whole.enter_context(atomic_path(out / f"{name}.parquet"))
-            writers[name] = whole.enter_context(pq.ParquetWriter(path, schema, compression="zstd"))
+        sinks = {
+            name: whole.enter_context(_Sink(whole.enter_context(atomic_path(out / f"{name}.parquet")), schema))
+            for name, schema in _SCHEMAS.items()
+        }
         for device in devices:
-            for name, writer in writers.items():
-                table = getattr(device, name)
-                writer.write_table(table)
-                rows[name] += table.num_rows
+            for name, sink in sinks.items():
+                sink.add(getattr(device, name))
     write_text(out / "scenario.json", json.dumps(scenario.as_dict(), indent=2) + "\n")
-    return rows
+    return {name: sink.rows for name, sink in sinks.items()}
+
+
+class _Sink:
+    """One Parquet file that gathers small tables into row groups."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.rows = 0
+        self._waiting: list[pa.Table] = []
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+
+    def add(self, table: pa.Table) -> None:
+        self.rows += table.num_rows
+        self._waiting.append(table)
+        if sum(part.num_rows for part in self._waiting) >= ROW_GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._writer.write_table(pa.concat_tables(self._waiting).combine_chunks())
+            self._waiting = []
+
+    def __enter__(self) -> _Sink:
+        return self
+
+    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
+        if failure is None:
+            self._flush()
+        self._writer.close()
