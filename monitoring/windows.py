@@ -1,0 +1,210 @@
+"""What was served in a window: the prediction log as a frame of the features the champion was fed.
+
+A question's answer holds one row per candidate; a phone that asks every minute holds the same candidate hundreds of
+times and says nothing new about the world. So a window keeps one row per (device, candidate): the answer with the
+smallest hash, which is as good as a random one and the same at every reading.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from parked.clock import to_us
+from parked.errors import InputError
+from parked.schemas import PREDICTIONS
+
+KEY_COLUMNS: Final = ("device_id", "candidate_id", "asked_at_us", "probability", "model_tag")
+"""Columns of a served frame before its features."""
+
+PREFIX: Final = "f_"
+"""Feature columns carry it, so that a feature named like a key column clashes with nothing."""
+
+DAY_US: Final = 86_400_000_000
+
+
+@dataclass(frozen=True)
+class Window:
+    """A span of asked-about time, ``start`` included, ``end`` not. Aware UTC."""
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        if self.start >= self.end:
+            raise InputError(
+                f"window from {self.start.isoformat()} to {self.end.isoformat()} is empty",
+                mend="give --from before --to",
+            )
+
+    def __str__(self) -> str:
+        return f"{self.start.astimezone(UTC):%Y-%m-%d %H:%M} to {self.end.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+    def before(self, count: int) -> list[Window]:
+        """The ``count`` windows of this length that end where this one starts, newest first."""
+        length = self.end - self.start
+        return [Window(self.start - length * (i + 1), self.start - length * i) for i in range(count)]
+
+    @property
+    def bounds_us(self) -> tuple[int, int]:
+        """Start and end in microseconds since the epoch."""
+        return to_us(self.start), to_us(self.end)
+
+    @property
+    def weekend(self) -> bool:
+        """Whether most of it lies on a Saturday or Sunday (UTC)."""
+        return (self.start + (self.end - self.start) / 2 - timedelta(microseconds=1)).weekday() >= 5
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which rows and features of the log are wanted."""
+
+    features: Sequence[str]
+    categorical: Sequence[str]
+    states: Sequence[str]
+    """Answers that count (``PREDICTIONS.state``)."""
+    model_tag: str | None = None
+    """Answers of this model only; none: of any."""
+    max_rows: int = 100_000
+    """Above so many rows a window, whole phones are left out (by hash), never rows."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """The served rows of a window."""
+
+    window: Window
+    frame: pd.DataFrame
+    """KEY_COLUMNS + ``f_<feature>``: numbers float64 (missing NaN), categories object (missing ""). Ordered by
+    (device_id, candidate_id)."""
+    logged: int
+    """Rows in the log before repeats of a candidate and unreadable rows were left out."""
+    unreadable: int
+    """Rows whose ``features`` is no JSON."""
+
+    @property
+    def rows(self) -> int:
+        """Rows of the frame."""
+        return len(self.frame)
+
+    @property
+    def devices(self) -> int:
+        """Distinct phones."""
+        return int(self.frame["device_id"].nunique())
+
+
+def read_served(folder: Path, window: Window, question: Question) -> Served:
+    """The served rows of one window. Raises as ``read_windows`` does."""
+    return read_windows(folder, [window], question)[0]
+
+
+def read_windows(folder: Path, windows: Sequence[Window], question: Question) -> list[Served]:
+    """The served rows of adjoining windows of one length, by ``asked_at``, in one pass; in the given order.
+
+    Raises InputError where a part of the log is damaged or lacks columns of ``PREDICTIONS``.
+    """
+    if not any(folder.rglob("*.parquet")):
+        return [Served(window, empty_frame(question), 0, 0) for window in windows]
+    length = to_us(windows[0].end) - to_us(windows[0].start)
+    origin = min(to_us(window.start) for window in windows)
+    parameters: dict[str, object] = {
+        "parts": str(folder / "**" / "*.parquet"),
+        "start": origin,
+        "end": max(to_us(window.end) for window in windows),
+        "length": length,
+        "states": list(question.states),
+        "tag": question.model_tag,
+    }
+    kinds = set(question.categorical)
+    shape = {name: "VARCHAR" if name in kinds else "DOUBLE" for name in question.features}
+    with duckdb.connect() as connection:
+        connection.execute("SET threads=2; SET TimeZone='UTC'")
+        try:
+            counts = connection.execute(_COUNT, parameters).fetchall()
+            table = connection.sql(
+                _READ, params={**parameters, "shape": json.dumps(shape), "max_rows": question.max_rows * len(windows)}
+            ).to_arrow_table()
+        except (duckdb.BinderException, duckdb.InvalidInputException, duckdb.IOException) as error:
+            columns = ", ".join(PREDICTIONS.names)
+            first = str(error).splitlines()[0]
+            raise InputError(
+                f"{folder}: unreadable prediction log ({first})", mend=f"its parts must be Parquet with {columns}"
+            ) from None
+    frame = _frame(table, question)
+    logged = {int(index): (int(rows), int(bad)) for index, rows, bad in counts}
+    parts = dict(tuple(frame.groupby("window")))
+    served = []
+    for window in windows:
+        index = (to_us(window.start) - origin) // length
+        part = parts.get(index, frame.iloc[:0]).drop(columns="window").reset_index(drop=True)
+        served.append(Served(window, part, *logged.get(index, (0, 0))))
+    return served
+
+
+def _frame(table: Any, question: Question) -> pd.DataFrame:
+    fed = table.column("fed").combine_chunks()
+    frame: pd.DataFrame = table.drop_columns(["fed"]).to_pandas()
+    kinds = set(question.categorical)
+    values = {name: fed.field(name).to_pandas() for name in question.features}
+    columns = {PREFIX + n: as_category(v) if n in kinds else as_number(v) for n, v in values.items()}
+    return pd.concat([frame, pd.DataFrame(columns, index=frame.index)], axis=1)
+
+
+def as_number(column: pd.Series) -> pd.Series:
+    """float64, NaN for what is missing or infinite."""
+    numbers = column.astype(np.float64)
+    return numbers.where(np.isfinite(numbers))
+
+
+def as_category(column: pd.Series) -> pd.Series:
+    """Object strings, a missing one being the empty string."""
+    objects = column.astype(object)
+    return objects.where(objects.notna(), "").astype(str).astype(object)
+
+
+def empty_frame(question: Question) -> pd.DataFrame:
+    """No rows, all columns."""
+    kinds = {"asked_at_us": "int64", "probability": "float64"}
+    columns = {name: pd.Series(dtype=kinds.get(name, "object")) for name in KEY_COLUMNS}
+    columns |= {
+        PREFIX + n: pd.Series(dtype="object" if n in set(question.categorical) else "float64")
+        for n in question.features
+    }
+    return pd.DataFrame(columns)
+
+
+_ROWS = """
+    SELECT *, (epoch_us(asked_at) - $start) // $length AS "window"
+    FROM read_parquet($parts, union_by_name=true, hive_partitioning=false)
+    WHERE epoch_us(asked_at) >= $start AND epoch_us(asked_at) < $end
+      AND list_contains($states, state) AND ($tag IS NULL OR model_tag = $tag)
+"""
+
+_COUNT = f'SELECT "window", count(*), count(*) FILTER (NOT json_valid(features)) FROM ({_ROWS}) GROUP BY "window"'
+
+_READ = f"""
+    WITH kept AS (
+        SELECT "window", device_id, candidate_id, epoch_us(asked_at) AS asked_at_us, probability, model_tag, features
+        FROM ({_ROWS})
+        WHERE json_valid(features)
+        QUALIFY row_number() OVER (
+            PARTITION BY "window", device_id, candidate_id ORDER BY md5(answer_id), answer_id
+        ) = 1
+    ), phones AS (
+        SELECT device_id, sum(count(*)) OVER (ORDER BY md5(device_id), device_id) AS rows_so_far
+        FROM kept GROUP BY device_id
+    )
+    SELECT "window", device_id, candidate_id, asked_at_us, probability, model_tag, from_json(features, $shape) AS fed
+    FROM kept JOIN phones USING (device_id)
+    WHERE rows_so_far <= $max_rows OR rows_so_far = (SELECT min(rows_so_far) FROM phones)
+    ORDER BY "window", device_id, candidate_id
+"""
