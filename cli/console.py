@@ -71,7 +71,11 @@ def progress(label: str) -> Iterator[Advance]:
                 bar.update(task, total=total)
             bar.advance(task, steps)
 
-        yield advance
+        try:
+            yield advance
+        except BaseException:
+            bar.update(task, visible=False)  # an error is one line, without half a bar above it
+            raise
         if not bar.finished:
             done = bar.tasks[0].completed or 1
             bar.update(task, total=done, completed=done)

@@ -6,6 +6,8 @@ import sys
 
 import typer
 
+from cli import features, labels, monitor, quarantine
+from cli.ingest import ingest
 from cli.score import score
 from cli.serve import package, serve
 from cli.simulate import simulate
@@ -21,9 +23,14 @@ app = typer.Typer(
 )
 
 app.command()(simulate)
+app.command()(ingest)
+app.add_typer(quarantine.app)
+app.add_typer(labels.app)
 app.command()(score)
 app.command()(serve)
 app.command()(package)
+app.add_typer(monitor.app)
+app.add_typer(features.app)
 
 
 def main() -> None:

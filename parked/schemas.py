@@ -52,7 +52,9 @@ _PROVENANCE: Final = [
 
 RAW_FIXES: Final = pa.schema([*FIXES, pa.field("platform", pa.string()), *_PROVENANCE])
 """A raw segment's columns: FIXES + where the record came from. ``payload_hash`` is the hex SHA-256 (first 32
-digits) of the record as sent; ``platform`` is android, ios or null; ``as_if_live`` marks received_at as stated, not observed."""
+digits) of the record's content: device, event_time and what was measured, not when or how it was received
+(``ingestion/raw/content.py``); ``platform`` is android, ios or null; ``as_if_live`` marks received_at as stated, not
+observed."""
 
 RAW_MOTION: Final = pa.schema([*MOTION, pa.field("platform", pa.string()), *_PROVENANCE])
 

@@ -17,7 +17,7 @@ from parked.errors import SettingError
 def open_database(url: str) -> Engine:
     """Engine for ``url``, migrated to the newest schema (Alembic). SQLite: WAL, foreign keys on, 30 s busy wait.
 
-    Raises SettingError for a URL SQLAlchemy cannot read, whose driver is not installed, or that cannot be reached or written.
+    Raises SettingError for a URL SQLAlchemy cannot read, whose driver is not installed, or which cannot be used.
     """
     try:
         parsed = make_url(url)

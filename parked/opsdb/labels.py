@@ -49,12 +49,16 @@ def add_labels(engine: Engine, labels: pa.Table, *, keys: Sequence[str] | None =
     return AddedLabels(added=added, duplicates=len(rows) - added)
 
 
-def read_labels(engine: Engine, *, known_by: datetime | None = None) -> pa.Table:
-    """All judgments (``LABELS``), ordered by (device_id, at, id); with ``known_by``, those known at that moment."""
+def read_labels(engine: Engine, *, known_by: datetime | None = None, device: str | None = None) -> pa.Table:
+    """All judgments (``LABELS``), ordered by (device_id, at, id); with ``known_by``, those known at that moment;
+    with ``device``, those of one phone.
+    """
     columns = [getattr(Label, name) for name in LABELS.names]
     query = select(*columns).order_by(Label.device_id, Label.at, Label.id)
     if known_by is not None:
         query = query.where(Label.known_at <= known_by)
+    if device is not None:
+        query = query.where(Label.device_id == device)
     return _fetch(engine, query, LABELS)
 
 
@@ -63,10 +67,7 @@ def add_coverage(engine: Engine, coverage: pa.Table) -> AddedLabels:
 
     Raises InputError for a missing column, a wrong type or value, or a span that ends before it begins.
     """
-    table = _conform(coverage, COVERAGE, "coverage")
-    _require(table, pc.greater(pc.utf8_length(table["device_id"]), 0), "coverage", "an empty device_id")
-    _require(table, _one_of(table["source"], SOURCES), "coverage", f"a source that is none of {', '.join(SOURCES)}")
-    _require(table, pc.less_equal(table["from"], table["to"]), "coverage", "a span that ends before it begins")
+    table = check_coverage(coverage)
     rows = [
         {"device_id": row["device_id"], "source": row["source"], "from_at": row["from"], "to_at": row["to"]}
         for row in table.to_pylist()
@@ -104,6 +105,18 @@ def check_labels(labels: pa.Table) -> pa.Table:
     for name, limit in (("lat", 90.0), ("lon", 180.0)):
         inside = pc.less_equal(pc.abs(table[name]), limit)  # NaN compares false
         _require(table, pc.fill_null(inside, True), "labels", f"a {name} outside -{limit:g}..{limit:g}")
+    return table
+
+
+def check_coverage(coverage: pa.Table) -> pa.Table:
+    """``coverage`` as ``COVERAGE``: right columns, types and values.
+
+    Raises InputError naming the first fault.
+    """
+    table = _conform(coverage, COVERAGE, "coverage")
+    _require(table, pc.greater(pc.utf8_length(table["device_id"]), 0), "coverage", "an empty device_id")
+    _require(table, _one_of(table["source"], SOURCES), "coverage", f"a source that is none of {', '.join(SOURCES)}")
+    _require(table, pc.less_equal(table["from"], table["to"]), "coverage", "a span that ends before it begins")
     return table
 
 

@@ -1,0 +1,229 @@
+"""The raw log: append-only segments, a ledger in the operations database, one writer at a time."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from sqlalchemy import Engine, delete, select, update
+
+from ingestion.raw.known import Known
+from ingestion.raw.run import Counts, Run
+from ingestion.raw.segments import SCHEMAS, Segment, orphans
+from ingestion.readers.port import Batch
+from parked.clock import Clock
+from parked.errors import InternalError
+from parked.opsdb.engine import transaction
+from parked.opsdb.tables import IngestionRun, QuarantinedRecord, RawSegment
+from parked.settings import Settings
+
+RUNNING: Final = "running"
+DONE: Final = "done"
+FAILED: Final = "failed"
+"""A run that died before its commit; nothing of it is visible. Found and marked by the next writer."""
+
+
+@dataclass
+class Writer:
+    """The right to append, held by one process at a time. All its runs become visible together, or none does."""
+
+    log: RawLog
+    clock: Clock
+    known: Known
+    runs: list[Run] = field(default_factory=list)
+
+    def begin(
+        self,
+        source: str,
+        reader: str,
+        sha256: str,
+        *,
+        device: str | None = None,
+        as_if_live_lag_s: float | None = None,
+    ) -> Run:
+        """Start a run. ``sha256``: of the source's bytes, by which it is known as done next time."""
+        now = self.clock()
+        row = IngestionRun(
+            source=source, reader=reader, sha256=sha256, device=device, status=RUNNING, started_at=now
+        )  # fmt: skip
+        with transaction(self.log.engine) as session:
+            session.add(row)
+            session.flush()
+            number = row.id
+        run = Run(number, source, now, as_if_live_lag_s, self.log.engine, self.known)
+        self.runs.append(run)
+        return run
+
+    def is_done(self, sha256: str, device: str | None) -> int | None:
+        """The run that already took a source of these bytes for this device, if any (this writer's own too)."""
+        query = select(IngestionRun.id).where(
+            IngestionRun.sha256 == sha256,
+            IngestionRun.device.is_(None) if device is None else IngestionRun.device == device,
+            IngestionRun.status.in_((DONE, RUNNING)),
+        )
+        with self.log.engine.connect() as connection:
+            return connection.execute(query.limit(1)).scalar()
+
+    def _commit(self) -> None:
+        finished = self.clock()
+        with transaction(self.log.engine) as session:
+            for run in self.runs:
+                session.add_all(RawSegment(run_id=run.id, **vars(segment)) for segment in run.segments)
+                values = vars(run.counts) | {
+                    "status": DONE,
+                    "finished_at": finished,
+                    "as_if_live": run.as_if_live,
+                }
+                session.execute(update(IngestionRun).where(IngestionRun.id == run.id).values(values))
+
+    def _undo(self) -> None:
+        """As if it had never begun: no run, no quarantine row, no file."""
+        ids = [run.id for run in self.runs]
+        with transaction(self.log.engine) as session:
+            session.execute(delete(QuarantinedRecord).where(QuarantinedRecord.run_id.in_(ids)))
+            session.execute(delete(IngestionRun).where(IngestionRun.id.in_(ids)))
+        for run in self.runs:
+            for segment in run.segments:
+                (self.log.raw_dir / segment.path).unlink(missing_ok=True)
+
+
+class RawLog:
+    """Reads and appends the raw records of one home. Safe to share between threads for reading."""
+
+    def __init__(self, settings: Settings, engine: Engine) -> None:
+        self.raw_dir: Path = settings.raw_dir
+        self.engine = engine
+        self._known: Known | None = None
+        self._listed_to = 0
+        """ledger id up to which ``_known`` has been told of segments"""
+
+    @contextmanager
+    def writing(self, clock: Clock) -> Iterator[Writer]:
+        """The right to append while the block runs (others wait for it). At its end everything becomes visible in
+        one transaction; where it raises, everything is undone.
+        """
+        self.raw_dir.mkdir(parents=True, exist_ok=True)
+        with (self.raw_dir / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # released by the system even where we are killed
+            self._recover(clock())
+            writer = Writer(self, clock, self._refreshed())
+            try:
+                yield writer
+                writer._commit()
+            except BaseException:
+                self._known = None  # it remembers records that never came to be
+                writer._undo()
+                raise
+            self._listed_to = self._newest()
+
+    def append(
+        self,
+        batch: Batch,
+        *,
+        source: str,
+        reader: str,
+        sha256: str,
+        clock: Clock,
+        as_if_live_lag_s: float | None = None,
+    ) -> Counts:
+        """Append candidates that are already in memory (a simulator, a gateway); visible when this returns.
+
+        ``source`` and ``reader`` name where they came from, ``sha256`` identifies the upload ("" where nothing does).
+        """
+        with self.writing(clock) as writer:
+            run = writer.begin(source, reader, sha256, as_if_live_lag_s=as_if_live_lag_s)
+            run.add(batch)
+        return run.counts
+
+    def scan_fixes(
+        self,
+        devices: Sequence[str] | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        received_by: datetime | None = None,
+    ) -> pa.Table:
+        """Accepted fixes (RAW_FIXES, or some ``columns`` of it), in order of acceptance: of all devices or some, of all
+        time or as received by a moment (aware UTC, inclusive).
+
+        Raises InternalError where a listed segment is missing or damaged.
+        """
+        return self._scan("fixes", devices, columns, received_by)
+
+    def scan_motion(
+        self,
+        devices: Sequence[str] | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        received_by: datetime | None = None,
+    ) -> pa.Table:
+        """Accepted motion records (RAW_MOTION), likewise."""
+        return self._scan("motion", devices, columns, received_by)
+
+    def segments(self, kind: str | None = None, *, after: int = 0) -> list[Segment]:
+        """What the ledger lists, in order of acceptance."""
+        query = select(RawSegment).where(RawSegment.id > after).order_by(RawSegment.id)
+        if kind is not None:
+            query = query.where(RawSegment.kind == kind)
+        with transaction(self.engine) as session:
+            return [
+                Segment(row.kind, row.path, row.sha256, row.rows, row.min_event_time, row.max_event_time)
+                for row in session.scalars(query)
+            ]
+
+    def orphans(self) -> list[Path]:
+        """Files of runs that died, or of one that is going on right now."""
+        return orphans(self.raw_dir, {segment.path for segment in self.segments()})
+
+    def _scan(
+        self, kind: str, devices: Sequence[str] | None, columns: Sequence[str] | None, received_by: datetime | None
+    ) -> pa.Table:
+        schema = SCHEMAS[kind]
+        names = list(columns) if columns is not None else schema.names
+        paths = [str(self.raw_dir / segment.path) for segment in self.segments(kind)]
+        if not paths:
+            return schema.empty_table().select(names)
+        condition = None
+        if devices is not None:
+            condition = ds.field("device_id").isin(pa.array(devices, pa.string()))
+        if received_by is not None:
+            by_then = ds.field("received_at") <= pa.scalar(received_by, schema.field("received_at").type)
+            condition = by_then if condition is None else condition & by_then
+        try:
+            table = ds.dataset(paths, schema=schema, format="parquet").to_table(columns=names, filter=condition)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise InternalError(f"{self.raw_dir}: a raw segment in the ledger is not readable ({error})") from error
+        return table.cast(pa.schema([schema.field(name) for name in names]))
+
+    def _refreshed(self) -> Known:
+        """The index of what is held, told of segments other processes have added since."""
+        if self._known is None:
+            self._known, self._listed_to = Known(self.raw_dir), 0
+        newest = self._newest()
+        self._known.list_segments(self.segments(after=self._listed_to))
+        self._listed_to = newest
+        return self._known
+
+    def _newest(self) -> int:
+        query = select(RawSegment.id).order_by(RawSegment.id.desc()).limit(1)
+        with self.engine.connect() as connection:
+            return connection.execute(query).scalar() or 0
+
+    def _recover(self, now: datetime) -> None:
+        """Mark runs that died; called with the lock held, so none of them can still be alive."""
+        dead = select(IngestionRun.id).where(IngestionRun.status == RUNNING)
+        with transaction(self.engine) as session:
+            ids = session.scalars(dead).all()
+            if not ids:
+                return
+            session.execute(delete(QuarantinedRecord).where(QuarantinedRecord.run_id.in_(ids)))
+            mark = update(IngestionRun).where(IngestionRun.id.in_(ids))
+            session.execute(mark.values(status=FAILED, finished_at=now))
+        for file in self.orphans():
+            file.unlink(missing_ok=True)

@@ -1,0 +1,146 @@
+"""One ingestion run: batches of one source through the accept rules and the duplicate check into staged segments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import Engine, insert
+
+from ingestion.raw.content import fix_hashes, motion_hashes, to_hex
+from ingestion.raw.known import Known
+from ingestion.raw.seen import first_of_each
+from ingestion.raw.segments import SCHEMAS, Segment, write_segment
+from ingestion.raw.validate import check_fixes, check_motion, refusals
+from ingestion.readers.port import Batch, Malformed, as_payload
+from ingestion.readers.records import LAST_US
+from parked.opsdb.tables import QuarantinedRecord
+from parked.schemas import TIME
+
+PAYLOAD_LIMIT: Final = 65_536
+"""Characters of a refused record that are kept: a line of garbage may be as long as its file."""
+
+_CHECKS: Final = {"fixes": (check_fixes, fix_hashes), "motion": (check_motion, motion_hashes)}
+
+
+@dataclass
+class Counts:
+    """What became of a source's records: ``read == accepted + duplicates + quarantined``, always."""
+
+    read: int = 0
+    accepted: int = 0
+    duplicates: int = 0
+    quarantined: int = 0
+    ignored: int = 0
+
+
+@dataclass
+class Run:
+    """A source being read. Its segments are staged: invisible until the log commits them to the ledger."""
+
+    id: int
+    source: str
+    now: datetime
+    """aware UTC: when this run started, and the ``received_at`` of records that state none"""
+    as_if_live_lag_s: float | None
+    engine: Engine
+    known: Known
+    counts: Counts = field(default_factory=Counts)
+    segments: list[Segment] = field(default_factory=list)
+    as_if_live: bool = False
+    """Did any accepted record get a stated time of receipt?"""
+
+    def add(self, batch: Batch) -> None:
+        """Sort one batch into staged segments, duplicates and quarantine."""
+        refused = list(batch.malformed)
+        self._add_kind("fixes", batch.fixes, batch, refused)
+        self._add_kind("motion", batch.motion, batch, refused)
+        self._quarantine(refused)
+        self.counts.read += batch.fixes.num_rows + batch.motion.num_rows + len(batch.malformed)
+        self.counts.ignored += batch.ignored
+
+    def _add_kind(self, kind: str, candidates: pa.Table, batch: Batch, refused: list[Malformed]) -> None:
+        if not candidates.num_rows:
+            return
+        check, hash_rows = _CHECKS[kind]
+        checked = check(self._received(candidates), now=self.now)
+        refused += refusals(checked, batch.original or _payload_of(checked.refused))
+        records = checked.accepted
+        if not records.num_rows:
+            return
+        hashes = hash_rows(records)
+        span = pc.min_max(records["event_time"]).as_py()
+        fresh = first_of_each(hashes, records["received_at"].cast(pa.int64()).to_numpy())
+        fresh &= ~self.known.contains(kind, hashes, span["min"], span["max"])
+        new = int(np.count_nonzero(fresh))
+        self.counts.accepted += new
+        self.counts.duplicates += records.num_rows - new
+        if not new:
+            return
+        if new < records.num_rows:
+            records, hashes = records.filter(pa.array(fresh)), hashes.take(fresh)
+        records = self._provenance(records, to_hex(hashes)).select(SCHEMAS[kind].names).cast(SCHEMAS[kind])
+        self.as_if_live = self.as_if_live or bool(pc.any(records["as_if_live"]).as_py())
+        self.segments.append(write_segment(self.known.raw_dir, kind, records, hashes))
+        self.known.add(kind, hashes)
+
+    def _received(self, candidates: pa.Table) -> pa.Table:
+        """Fill in ``received_at`` where the record states none: now, or as if live."""
+        received = candidates["received_at"]
+        silent = pc.is_null(received)
+        if self.as_if_live_lag_s is None:
+            filled = pc.if_else(silent, pa.scalar(self.now, TIME), received)
+            as_if_live: Any = pa.repeat(pa.scalar(False), candidates.num_rows)
+        else:
+            lag_us = round(self.as_if_live_lag_s * 1e6)
+            later = pc.add(candidates["event_time"].cast(pa.int64()), lag_us)
+            later = pc.min_element_wise(later, LAST_US, skip_nulls=False)  # the calendar's end: refused, but printable
+            filled = pc.if_else(silent, later.cast(TIME), received)
+            as_if_live = silent
+        place = candidates.column_names.index("received_at")
+        return candidates.set_column(place, "received_at", filled).append_column("as_if_live", as_if_live)
+
+    def _provenance(self, records: pa.Table, payload_hash: pa.Array) -> pa.Table:
+        source = pa.repeat(pa.scalar(self.source), records.num_rows)
+        return records.append_column("source", source).append_column("payload_hash", payload_hash)
+
+    def _quarantine(self, refused: Sequence[Malformed]) -> None:
+        if not refused:
+            return
+        self.counts.quarantined += len(refused)
+        rows = [
+            {
+                "run_id": self.id,
+                "source": self.source,
+                "source_offset": entry.source_offset,
+                "reason": str(entry.reason),
+                "detail": _storable(entry.detail),
+                "payload": _storable(entry.payload),
+                "created_at": self.now,
+            }
+            for entry in refused
+        ]
+        with self.engine.begin() as connection:
+            connection.execute(insert(QuarantinedRecord), rows)
+
+
+def _payload_of(refused: pa.Table) -> Any:
+    """The candidate's own columns, for sources whose columns are the record."""
+    columns = [name for name in refused.column_names if name not in ("source_offset", "as_if_live")]
+
+    def payload(offset: int) -> str:
+        row = pc.index(refused["source_offset"], offset).as_py()
+        return as_payload({name: refused[name][row].as_py() for name in columns})
+
+    return payload
+
+
+def _storable(text: str) -> str:
+    """No NUL (PostgreSQL refuses it), no half characters, no endless line."""
+    clean = text.replace("\x00", "\\u0000").encode("utf-8", "backslashreplace").decode()
+    return clean if len(clean) <= PAYLOAD_LIMIT else clean[:PAYLOAD_LIMIT] + "… (cut)"
