@@ -1,0 +1,37 @@
+"""What ``feast plan``, ``apply`` and ``ui`` read: the only file Feast imports here (see ``.feastignore``).
+
+Feast imports a repo's files as top-level modules. If it met ``feature_repo``'s own modules so, each view would exist
+twice (``objects`` and ``feature_repo.objects``) and clash; so everything is defined in the package and named here.
+"""
+
+import os
+from pathlib import Path
+
+import click
+
+from feature_repo.objects import feast_objects
+from feature_repo.store import home_of
+
+
+def _home() -> Path:
+    """The home that the feature_store.yaml in use belongs to, so that sources, registry and online store agree."""
+    context = click.get_current_context(silent=True)
+    chosen = context.obj.get("FS_YAML_FILE") if context is not None and isinstance(context.obj, dict) else None
+    home = home_of(Path(chosen) if chosen else Path(__file__).with_name("feature_store.yaml"))
+    wanted = os.environ.get("PARKED_HOME")
+    if wanted and Path(wanted).expanduser().resolve() != home:
+        raise click.UsageError(
+            f"PARKED_HOME={wanted} but this feature_store.yaml keeps its data in {home}; unset it, or run "
+            "`parked features apply`, then `feast -f $PARKED_HOME/feast/feature_store.yaml ...`"
+        )
+    (home / "feast").mkdir(parents=True, exist_ok=True)  # SQLite makes files, not folders
+    return home
+
+
+_objects = feast_objects(_home() / "features")
+
+project = _objects.project
+device, candidate, place = _objects.entities.values()
+candidate_state, device_state, place_state = _objects.views.values()
+asked_at, asked = _objects.asked_at, _objects.asked
+parking_v1, where_parked_v1 = _objects.services.values()

@@ -1,0 +1,64 @@
+"""Putting the declarations into Feast's registry: what ``feast apply`` does, at the home of the settings."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sqlite3
+import warnings
+from pathlib import Path
+
+import yaml
+
+from feature_repo.declare import Catalogue
+from feature_repo.store import forget_services, open_store, store_config
+from ingestion.features.snapshots import write_missing
+from parked.files import write_text
+from parked.settings import Settings
+
+
+def apply_repo(settings: Settings, catalogue: Catalogue | None = None) -> str:
+    """Make the registry and the online tables what the declarations say; returns Feast's account of what changed.
+
+    Objects no longer declared are deleted. Views without snapshots get an empty file. Applying twice changes nothing.
+    Also writes ``<home>/feast/feature_store.yaml`` with absolute paths, for Feast's own commands at another home than
+    the default (``feast -c feature_repo -f <that file> ui``).
+    """
+    from feast.feature_view import DUMMY_ENTITY
+    from feast.infra.registry.base_registry import BaseRegistry
+    from feast.repo_contents import RepoContents
+    from feast.repo_operations import apply_total_with_repo_instance
+
+    from feature_repo.objects import PROJECT, feast_objects
+
+    settings.feast_dir.mkdir(parents=True, exist_ok=True)
+    store = open_store(settings)
+    write_missing(settings.features_dir, catalogue)
+    _readers_beside_writers(settings.feast_dir / "online.db")
+    objects = feast_objects(settings.features_dir, catalogue)
+    contents = RepoContents(
+        projects=[objects.project],
+        data_sources=[*objects.sources.values(), objects.asked_at],
+        entities=[*objects.entities.values(), DUMMY_ENTITY],  # as `feast apply` does; on-demand views need it
+        feature_views=list(objects.views.values()),
+        feature_services=list(objects.services.values()),
+        on_demand_feature_views=[objects.asked],
+        stream_feature_views=[],
+        label_views=[],
+        permissions=[],
+    )
+    registry: BaseRegistry = store.registry
+    account = io.StringIO()
+    with contextlib.redirect_stdout(account), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="On demand feature view is an experimental feature")
+        apply_total_with_repo_instance(store, PROJECT, registry, contents, skip_source_validation=True)
+    store.refresh_registry()
+    forget_services(store)
+    write_text(settings.feast_dir / "feature_store.yaml", yaml.safe_dump(store_config(settings.home), sort_keys=False))
+    return account.getvalue()
+
+
+def _readers_beside_writers(online: Path) -> None:
+    """WAL, which SQLite remembers in the file: servers read while a build writes."""
+    with contextlib.closing(sqlite3.connect(online)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")

@@ -1,0 +1,58 @@
+"""The whole way from fact revisions to both of Feast's stores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from feature_repo.store import open_store
+from ingestion.features.apply import apply_repo
+from ingestion.features.fold import fold_facts
+from ingestion.features.online import Loaded, load_online
+from ingestion.features.snapshots import write_snapshots
+from parked.errors import InputError
+from parked.settings import Settings
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a build made."""
+
+    revisions: int
+    snapshots: dict[str, int]
+    online: dict[str, Loaded]
+
+
+def read_facts(path: Path) -> pa.Table:
+    """A FACTS file. Raises InputError where it is missing or no Parquet file."""
+    try:
+        return pq.ParquetFile(path).read()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file", mend="run `parked facts build`") from None
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path}: not a Parquet file ({str(error).splitlines()[0]})", mend="check the path") from None
+
+
+def build_features(
+    settings: Settings,
+    facts: pa.Table,
+    *,
+    replace: bool = False,
+    progress: Progress | None = None,
+) -> Built:
+    """Fold ``facts``, replace the snapshots, apply the declarations, load the online store.
+
+    ``progress`` is called with the number of revisions just folded. Nothing is written where folding fails
+    (InputError, InternalError).
+    """
+    snapshots = fold_facts(facts, progress=progress)
+    write_snapshots(settings.features_dir, snapshots)
+    apply_repo(settings)
+    online = load_online(open_store(settings), snapshots, replace=replace)
+    return Built(facts.num_rows, {view: table.num_rows for view, table in snapshots.items()}, online)

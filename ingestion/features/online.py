@@ -1,0 +1,157 @@
+"""Loading the newest snapshots into Feast's online store, whichever it is, so that newer always wins.
+
+Feast's SQLite and PostgreSQL stores overwrite whatever is there, and SQLite keeps event times in whole seconds; so each
+row carries ``facts_as_of_us`` and ``built_by``, and what is stored is read and compared before writing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from feature_repo.declare import CANDIDATE, DEVICE, KEYS, PLACE, STAMPS, Catalogue, Dtype, declared
+from feature_repo.features.device_carried import RANKS
+from parked.clock import from_us
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+Progress = Callable[[int], None]
+
+CHUNK_KEYS: Final = 500
+"""Keys per transaction: short enough that a server's read never waits long."""
+
+_SETTERS: Final = {
+    Dtype.FLOAT64: "double_val",
+    Dtype.INT64: "int64_val",
+    Dtype.STRING: "string_val",
+    Dtype.BOOL: "bool_val",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a load did."""
+
+    written: int
+    kept: int
+    """Rows not written, as the store held a newer one of the same build."""
+
+
+def load_online(
+    store: FeatureStore,
+    snapshots: Mapping[str, pa.Table],
+    *,
+    replace: bool = False,
+    catalogue: Catalogue | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Loaded]:
+    """Write the newest row of every device, and of the candidates and places those rows name; view → counts.
+
+    A stored row of the same ``built_by`` and a later ``facts_as_of_us`` is kept, unless ``replace`` (after an erasure
+    or an import of older history, when the newest truth may be older). Devices come last, so that a server never meets
+    a candidate whose features are not there yet. ``progress`` is called with the number of keys done.
+    """
+    catalogue = catalogue or declared()
+    plan = online_rows(snapshots)
+    return {view: _load(store, view, plan[view], catalogue, replace, progress) for view in (CANDIDATE, PLACE, DEVICE)}
+
+
+def online_rows(snapshots: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+    """The rows that serving can ask for: newest per device, and per candidate and place that a device's row names."""
+    devices = newest(snapshots[DEVICE], KEYS[DEVICE])
+    named = pa.concat_tables(
+        [
+            devices.select(["device_id", f"candidate_{rank}", f"cell_{rank}"]).rename_columns(
+                ["device_id", "candidate_id", "cell"]
+            )
+            for rank in RANKS
+        ]
+    )
+    named = named.filter(pc.is_valid(named["candidate_id"]))
+    candidates = _named(snapshots[CANDIDATE], named, KEYS[CANDIDATE])
+    places = _named(snapshots[PLACE], named, KEYS[PLACE])
+    return {
+        DEVICE: devices,
+        CANDIDATE: newest(candidates, KEYS[CANDIDATE]),
+        PLACE: newest(places, KEYS[PLACE]),
+    }
+
+
+def _named(rows: pa.Table, named: pa.Table, keys: Sequence[str]) -> pa.Table:
+    wanted = named.select(list(keys)).group_by(list(keys)).aggregate([])
+    return rows.join(wanted, keys=list(keys), join_type="left semi")
+
+
+def newest(rows: pa.Table, keys: Sequence[str]) -> pa.Table:
+    """The newest row of each key, ordered by key. ``available_at`` strictly increases per key, so there is one."""
+    order = [*((key, "ascending") for key in keys), ("available_at", "descending")]
+    table = rows.sort_by(order)
+    if not table.num_rows:
+        return table
+    is_first = np.ones(table.num_rows, dtype=bool)
+    columns = [table[key].combine_chunks() for key in keys]
+    is_first[1:] = np.any([pc.not_equal(column[1:], column[:-1]).to_numpy(False) for column in columns], axis=0)
+    return table.filter(pa.array(is_first))
+
+
+def _load(
+    store: FeatureStore, view: str, rows: pa.Table, catalogue: Catalogue, replace: bool, progress: Progress | None
+) -> Loaded:
+    target = store.get_feature_view(view)
+    provider = store._get_provider()
+    written = 0
+    for start in range(0, rows.num_rows, CHUNK_KEYS):
+        chunk = rows.slice(start, CHUNK_KEYS)
+        entities = _entity_keys(chunk, KEYS[view])
+        keep = list(range(chunk.num_rows))
+        if not replace:
+            stored = provider.online_read(store.config, target, entities, list(STAMPS))
+            stamps = zip(chunk["facts_as_of_us"].to_pylist(), chunk["built_by"].to_pylist(), stored, strict=True)
+            keep = [index for index, (us, by, (_, old)) in enumerate(stamps) if not _is_newer(old, us, by)]
+        if keep:
+            values = _values(chunk, view, catalogue)
+            moments = chunk["facts_as_of_us"].to_pylist()
+            batch = [(entities[index], values[index], from_us(moments[index]), None) for index in keep]
+            provider.online_write_batch(store.config, target, batch, None)
+        written += len(keep)
+        if progress is not None:
+            progress(chunk.num_rows)
+    return Loaded(written=written, kept=rows.num_rows - written)
+
+
+def _is_newer(stored: Mapping[str, Any] | None, as_of_us: int, built_by: str) -> bool:
+    if not stored or "facts_as_of_us" not in stored or "built_by" not in stored:
+        return False
+    same_build = stored["built_by"].string_val == built_by
+    return bool(same_build and stored["facts_as_of_us"].int64_val > as_of_us)
+
+
+def _entity_keys(rows: pa.Table, keys: Sequence[str]) -> list[Any]:
+    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+    from feast.protos.feast.types.Value_pb2 import Value
+
+    columns = [rows[key].to_pylist() for key in keys]
+    return [
+        EntityKey(join_keys=list(keys), entity_values=[Value(string_val=value) for value in values])
+        for values in zip(*columns, strict=True)
+    ]
+
+
+def _values(rows: pa.Table, view: str, catalogue: Catalogue) -> list[dict[str, Any]]:
+    """Feast's value messages by feature, one dict per row; an empty message is null."""
+    from feast.protos.feast.types.Value_pb2 import Value
+
+    dtypes = {feature.name: feature.dtype for feature in catalogue.of(view)} | STAMPS
+    null = Value()
+    values: list[dict[str, Any]] = [{} for _ in range(rows.num_rows)]
+    for name, dtype in dtypes.items():
+        setter = _SETTERS[dtype]
+        for row, value in zip(values, rows[name].to_pylist(), strict=True):
+            row[name] = null if value is None else Value(**{setter: value})
+    return values
