@@ -24,16 +24,17 @@ from ingestion.facts.kernel.types import (
 
 
 @njit(cache=True)
-def push(s: Any, t: int, lat: int, lon: int) -> None:
-    """Remember a recent fix, thinned to one per RING_MS."""
+def push(s: Any, t: int, lat: int, lon: int) -> bool:
+    """Remember a recent fix, thinned to one per RING_MS. True where it was kept."""
     if s.ring_n > 0 and t - s.ring_t[s.ring_head] < RING_MS:
-        return
+        return False
     s.ring_head = (s.ring_head + 1) % RING
     s.ring_t[s.ring_head] = t
     s.ring_lat[s.ring_head] = lat
     s.ring_lon[s.ring_head] = lon
     if s.ring_n < RING:
         s.ring_n += 1
+    return True
 
 
 @njit(cache=True)
@@ -199,6 +200,15 @@ def settle(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc:
     """While moving: open a stop if all of the last window lies within the radius of its mean."""
     if s.ring_n < 2:
         return
+    # Most calls end here: some remembered fix of the window is far off.
+    probe = 1
+    while probe < s.ring_n:
+        i = (s.ring_head - probe + RING) % RING
+        if distance(s.ring_lat[i], s.ring_lon[i], lat, lon) > 2.5 * R.radius_m:
+            return
+        if t - s.ring_t[i] >= R.window_ms:
+            break
+        probe *= 2
     # The window: entries younger than window_ms and the one just before, so that it spans the whole window.
     n = 0
     i = s.ring_head

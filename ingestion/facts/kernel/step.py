@@ -46,10 +46,10 @@ def _accept(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc
             on_rest(s, work, R, out)
     v = speed_of(s, R, t, lat, lon, acc, reported)
     on_move(s, work, R, out, t, lat, lon, acc, v)
-    push(s, t, lat, lon)
+    kept = push(s, t, lat, lon)
     if s.at_rest:
         resting(s, work, R, out, t, lat, lon, acc)
-    elif v < R.fast_mps:
+    elif kept and v < R.fast_mps:
         settle(s, work, R, out, t, lat, lon, acc)
         if s.at_rest:
             on_rest(s, work, R, out)
