@@ -1,0 +1,75 @@
+from datetime import timedelta
+
+import pytest
+
+from parked.clock import from_us, to_us
+from parked.errors import NotFoundError
+from tests.training.world import AS_OF, START, make_world
+from training.snapshots import decision_moments, final_candidates, read_snapshots
+
+AGES = (300.0, 1800.0, 7200.0)
+
+
+def test_nothing_known_after_the_cut_off_is_read(tmp_path):
+    world = make_world(devices=4)
+    world.write(tmp_path)
+    as_of = START + timedelta(days=7)
+    found = read_snapshots(tmp_path / "features", as_of)
+    assert 0 < len(found) < len(world.snapshots)
+    assert found["at_us"].max() <= to_us(as_of)
+
+
+def test_the_same_snapshot_in_two_files_counts_once(tmp_path):
+    world = make_world(devices=2)
+    world.write(tmp_path, files=1)
+    folder = tmp_path / "features" / "candidate_state"
+    (folder / "again.parquet").write_bytes((folder / "part-0.parquet").read_bytes())
+    assert len(read_snapshots(tmp_path / "features", AS_OF)) == len(world.snapshots)
+
+
+def test_no_snapshots_is_said_with_the_mend(tmp_path):
+    with pytest.raises(NotFoundError, match="parked features build"):
+        read_snapshots(tmp_path, AS_OF)
+
+
+def snapshots(*states, tmp_path=None):
+    """One candidate left at START with (minutes after START, status) snapshots."""
+    import pandas as pd
+
+    start = to_us(START)
+    return pd.DataFrame(
+        {
+            "candidate_id": "c",
+            "device_id": "d",
+            "cell": "x",
+            "available_at": None,
+            "at_us": [start + int(minute * 60e6) for minute, _ in states],
+            "left_at_us": start,
+            "status": [status for _, status in states],
+        }
+    )
+
+
+def minutes(frame):
+    return [(us - to_us(START)) / 60e6 for us in frame["decided_at_us"]]
+
+
+def test_a_candidate_is_judged_at_every_snapshot_and_at_later_ages():
+    frame = snapshots((1, "OPEN"), (45, "FINAL"))
+    assert minutes(decision_moments(frame, AGES, AS_OF)) == [1, 5, 30, 45, 120]
+
+
+def test_an_age_before_the_candidate_was_known_or_after_the_cut_off_is_no_moment():
+    frame = snapshots((45, "FINAL"))
+    assert minutes(decision_moments(frame, AGES, from_us(to_us(START) + int(60 * 60e6)))) == [45]
+
+
+def test_a_retracted_candidate_is_not_judged_from_its_retraction_on():
+    frame = snapshots((1, "OPEN"), (20, "RETRACTED"))
+    assert minutes(decision_moments(frame, AGES, AS_OF)) == [1, 5]
+    assert final_candidates(frame)["retracted"].tolist() == [True]
+
+
+def test_an_age_that_falls_on_a_snapshot_is_one_moment():
+    frame = snapshots((1, "OPEN"), (5, "FINAL"))
+    assert minutes(decision_moments(frame, AGES, AS_OF)) == [1, 5, 30, 120]

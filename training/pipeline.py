@@ -1,0 +1,333 @@
+"""The one door to training: train a candidate, evaluate it, let the gate decide, publish. For the CLI and the loop."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from parked.clock import Clock
+from parked.errors import ConflictError, InternalError
+from parked.files import sha256_of, write_text
+from parked.model_card import ModelCard
+from parked.settings import Settings
+from training import registry, split
+from training.config import DEFAULT_CONFIG, TrainingConfig, load_config, outliers_path
+from training.dataset import Dataset, build_dataset, retrieve_features, typed
+from training.evaluate import Evaluation, evaluate
+from training.fit import Fit, fit, prediction_hash
+from training.gate import GateDecision, gate
+from training.heldout import held_out_of_both, recent
+from training.manifest import (
+    Manifest,
+    Outcome,
+    Recipe,
+    code_version,
+    digest,
+    library_versions,
+    read_manifest,
+    read_rows,
+    write_manifest,
+    write_rows,
+)
+from training.model_store import StoredModel, load_model, save_model
+from training.outliers import OutlierRules, load_outliers
+from training.ports import Floats, Progress, Sources, silent
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What a training run leaves: a registered candidate in the model store."""
+
+    tag: str
+    card: ModelCard
+    manifest_path: Path
+    evaluation: Evaluation
+    evaluation_path: Path
+
+
+@dataclass(frozen=True)
+class PublishOutcome:
+    """What became of a model at the gate."""
+
+    tag: str
+    published: bool
+    generation: int | None
+    previous: str | None
+    """the champion it was compared with"""
+    decision: GateDecision
+
+
+def real_sources(settings: Settings, engine: Engine) -> Sources:
+    """Feast's offline store and the labels of the operations database."""
+    from parked.opsdb.labels import read_coverage, read_labels
+
+    def retrieve(entities: pd.DataFrame, service: str) -> pd.DataFrame:
+        from feature_repo.retrieve import historical_features
+        from feature_repo.store import open_store
+
+        return historical_features(open_store(settings), entities, service)
+
+    return Sources(retrieve, lambda moment: read_labels(engine, known_by=moment), lambda: read_coverage(engine))
+
+
+def train_candidate(
+    settings: Settings,
+    engine: Engine,
+    clock: Clock,
+    progress: Progress = silent,
+    config: Path | None = None,
+    as_of: datetime | None = None,
+    *,
+    name: str | None = None,
+    who: str = "train",
+    sources: Sources | None = None,
+) -> TrainedModel:
+    """Train, evaluate and register a candidate from what was known at ``as_of`` (default: now).
+
+    ``config``: a training file (default: the packaged one). Raises UserError for faulty files, missing snapshots or
+    labels; then nothing changed. The same snapshots, labels, files and ``as_of`` give the same tag.
+    """
+    config_file = config or DEFAULT_CONFIG
+    rules = load_config(config_file)
+    if name is not None:
+        rules = with_name(rules, name)
+    outliers_file = outliers_path(config_file, rules)
+    outliers = load_outliers(outliers_file)
+    now = clock()
+    progress(0, total=5)
+    known = as_of or now
+    sources = sources or real_sources(settings, engine)
+    data = build_dataset(settings.features_dir, sources, rules, outliers, outliers_file, known, progress)
+    recipe = _recipe(settings, data, rules, outliers, outliers_file, known)
+    fitted = fit(data.rows, data.features, data.categorical, rules, progress)
+    evaluation = assess(recipe.tag(), fitted, data.rows, data.questions, rules)
+    progress()
+    manifest = Manifest(tag=recipe.tag(), trained_at=now, recipe=recipe, outcome=outcome_of(fitted, data.rows))
+    path, report = _keep(settings, engine, clock, fitted, manifest, evaluation, who)
+    progress()
+    stored = load_model(settings, manifest.tag)
+    return TrainedModel(manifest.tag, stored.card, path, evaluation, report)
+
+
+def refit(
+    settings: Settings,
+    engine: Engine,
+    clock: Clock,
+    manifest_file: Path,
+    progress: Progress = silent,
+    who: str = "train",
+) -> TrainedModel:
+    """Fit again from a manifest and verify that the very same model comes out; put it back where it was lost.
+
+    Raises NotFoundError (manifest or rows gone), InputError (altered) and ConflictError (another model came out; the
+    line names the libraries that differ).
+    """
+    manifest = read_manifest(manifest_file)
+    recipe = manifest.recipe
+    progress(0, total=4)
+    rows = read_rows(manifest_file.parent, recipe.rows)
+    questions = read_rows(manifest_file.parent, recipe.questions)
+    progress()
+    fitted = fit(rows, tuple(recipe.features), tuple(recipe.categorical), recipe.config, progress)
+    found = outcome_of(fitted, rows)
+    if found != manifest.outcome:
+        now_used = library_versions()
+        differ = [
+            f"{lib} {old} -> {now_used.get(lib)}" for lib, old in recipe.libraries.items() if now_used.get(lib) != old
+        ]
+        why = f"libraries differ: {', '.join(differ)}" if differ else "with the same libraries"
+        raise ConflictError(
+            f"{manifest_file}: the refit is another model ({why})", mend="install what the manifest names"
+        )
+    evaluation = assess(manifest.tag, fitted, rows, questions, recipe.config)
+    progress()
+    path, report = _keep(settings, engine, clock, fitted, manifest, evaluation, who)
+    progress()
+    return TrainedModel(manifest.tag, load_model(settings, manifest.tag).card, path, evaluation, report)
+
+
+def evaluate_model(settings: Settings, engine: Engine, tag: str | None = None) -> tuple[Evaluation, Path]:
+    """Measure a registered model (default: the champion, else the newest) on its own held-out rows; writes the report.
+
+    Raises NotFoundError.
+    """
+    chosen = registry.resolve(engine, tag or registry.champion(engine) or "latest")
+    stored = load_model(settings, chosen)
+    recipe = stored.manifest.recipe
+    rows = read_rows(settings.manifests_dir, recipe.rows)
+    questions = read_rows(settings.manifests_dir, recipe.questions)
+    evaluation = assess(chosen, stored.fit, rows, questions, recipe.config)
+    return evaluation, _write_report(settings, evaluation)
+
+
+def judge(
+    settings: Settings, engine: Engine, tag: str, sources: Sources | None = None
+) -> tuple[GateDecision, str | None]:
+    """What the gate says of a challenger against the present champion, and the champion's tag. Changes nothing.
+
+    Both are scored on the challenger's held-out rows that the champion was not fitted on either
+    (``training.heldout``), with each one's own calibration and threshold.
+    """
+    challenger = load_model(settings, registry.resolve(engine, tag))
+    rival = registry.champion(engine)
+    if rival == challenger.tag:
+        raise ConflictError(f"model {challenger.tag} is already champion", mend="nothing to do")
+    champion = load_model(settings, rival) if rival else None
+    recipe = challenger.manifest.recipe
+    rows = read_rows(settings.manifests_dir, recipe.rows)
+    rows = rows[held_out_of_both(rows, champion.manifest if champion else None)].reset_index(drop=True)
+    policy = recipe.config.gate
+    decision = gate(
+        challenger.fit.score(rows),
+        _champion_scores(settings, engine, champion, rows, sources) if champion else None,
+        rows["label"].to_numpy(dtype=np.int64),
+        rows["weight"].to_numpy(dtype=np.float64),
+        pd.factorize(rows["device_id"])[0].astype(np.int64),
+        policy,
+        recipe.config.seed,
+        thresholds=(challenger.fit.threshold, champion.fit.threshold if champion else 1.0),
+        cost=recipe.config.cost,
+        recent=recent(rows, policy.recent_days),
+    )
+    return decision, rival
+
+
+def decide_and_publish(
+    settings: Settings, engine: Engine, clock: Clock, tag: str, who: str, why: str, *, sources: Sources | None = None
+) -> PublishOutcome:
+    """Run the gate; publish the model if it says so, else mark it rejected with the gate's reasons.
+
+    Raises NotFoundError (no such model) and ConflictError (already champion).
+    """
+    tag = registry.resolve(engine, tag)
+    decision, rival = judge(settings, engine, tag, sources)
+    write_text(settings.reports_dir / f"gate-{tag.replace(':', '-')}.json", decision.model_dump_json(indent=2) + "\n")
+    said = "; ".join(decision.reasons)
+    if decision.publish:
+        pointer = registry.publish(settings, engine, tag, who, f"{why}; gate: {said}", clock)
+        return PublishOutcome(tag, True, pointer.generation, rival, decision)
+    if registry.REJECTED in registry.MOVES[registry.show(engine, tag).state]:
+        registry.move(engine, tag, registry.REJECTED, who, f"gate: {said}", clock)
+    return PublishOutcome(tag, False, None, rival, decision)
+
+
+def assess(tag: str, fitted: Fit, rows: pd.DataFrame, questions: pd.DataFrame, config: TrainingConfig) -> Evaluation:
+    """Score and measure; fitted rows are not even scored."""
+    held = rows[rows["split"].isin(split.HELD_OUT)].reset_index(drop=True)
+    asked = fitted.score(questions) if len(questions) else np.empty(0)
+    return evaluate(tag, held, fitted.score(held), questions, asked, fitted.threshold, config)
+
+
+def outcome_of(fitted: Fit, rows: pd.DataFrame) -> Outcome:
+    """Hashes of the model and of its margins on all rows, and its calibration."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.cbm"
+        fitted.save(file)
+        model_sha256 = sha256_of(file)
+    return Outcome(
+        model_sha256=model_sha256,
+        predictions_sha256=prediction_hash(fitted.margins(rows)),
+        calibration_slope=fitted.slope,
+        calibration_intercept=fitted.intercept,
+        threshold=fitted.threshold,
+    )
+
+
+def with_name(config: TrainingConfig, name: str) -> TrainingConfig:
+    """The same training file under another model name. Raises SettingError for an impossible name."""
+    from pydantic import ValidationError
+
+    from parked.errors import SettingError
+
+    try:
+        return TrainingConfig.model_validate({**config.model_dump(), "name": name})
+    except ValidationError:
+        raise SettingError(f"model name {name!r}", mend="use lower case letters, digits, '-', '_' and '.'") from None
+
+
+def _recipe(
+    settings: Settings,
+    data: Dataset,
+    config: TrainingConfig,
+    outliers: OutlierRules,
+    outliers_file: Path,
+    as_of: datetime,
+) -> Recipe:
+    return Recipe(
+        name=config.name,
+        feature_service=config.feature_service,
+        rules_version=data.rules_version,
+        as_of=as_of,
+        cut_us=data.cut_us,
+        rows=write_rows(settings.manifests_dir, "rows", data.rows),
+        questions=write_rows(settings.manifests_dir, "questions", data.questions),
+        features=list(data.features),
+        categorical=list(data.categorical),
+        counts=data.counts,
+        config=config,
+        config_sha256=digest(config.model_dump(mode="json")),
+        outliers=outliers,
+        outliers_sha256=sha256_of(outliers_file),
+        code=code_version(),
+        libraries=library_versions(),
+    )
+
+
+def _keep(
+    settings: Settings, engine: Engine, clock: Clock, fitted: Fit, manifest: Manifest, evaluation: Evaluation, who: str
+) -> tuple[Path, Path]:
+    """Store, manifest, report, registry: in that order, so that what is registered is complete."""
+    recipe = manifest.recipe
+    card = ModelCard(
+        name=recipe.name,
+        feature_service=recipe.feature_service,
+        features=recipe.features,
+        categorical=recipe.categorical,
+        calibration_slope=fitted.slope,
+        calibration_intercept=fitted.intercept,
+        threshold=fitted.threshold,
+        rules_version=recipe.rules_version,
+        trained_at=manifest.trained_at,
+        manifest_sha256=recipe.sha256(),
+        metrics=evaluation.figures(),
+    )
+    save_model(settings, fitted, card, manifest)
+    path = write_manifest(settings.manifests_dir, manifest)
+    report = _write_report(settings, evaluation)
+    registry.register(engine, settings, manifest.tag, card, path, clock, who)
+    return path, report
+
+
+def _write_report(settings: Settings, evaluation: Evaluation) -> Path:
+    path = settings.reports_dir / f"evaluation-{evaluation.model.replace(':', '-')}.json"
+    write_text(path, evaluation.model_dump_json(indent=2) + "\n")
+    return path
+
+
+def _champion_scores(
+    settings: Settings, engine: Engine, champion: StoredModel, rows: pd.DataFrame, sources: Sources | None
+) -> Floats:
+    """The champion's probabilities of the challenger's rows, from its own features (fetched where they lack them)."""
+    card = champion.card
+    if set(card.features) <= set(rows.columns):
+        return champion.fit.score(rows)
+    sources = sources or real_sources(settings, engine)
+    keys = ["device_id", "candidate_id", "cell", "decided_at_us"]
+    found = retrieve_features(rows[keys], sources, card.feature_service)
+    fetched = rows[keys].merge(
+        found, on=["candidate_id", "decided_at_us"], suffixes=("", "_again"), validate="one_to_one"
+    )
+    if missing := sorted(set(card.features) - set(fetched.columns)):
+        raise InternalError(
+            f"feature service {card.feature_service} no longer has {missing[0]}, which {champion.tag} eats"
+        )
+    return champion.fit.score(typed(fetched, tuple(card.features), tuple(card.categorical)))

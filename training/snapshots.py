@@ -1,0 +1,85 @@
+"""Candidates and decision moments, from the offline snapshots of ``candidate_state`` as known at the cut-off."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from parked.clock import to_us
+from parked.errors import InputError, NotFoundError
+
+VIEW: Final = "candidate_state"
+NEEDED: Final = ("candidate_id", "device_id", "cell", "available_at", "left_at_us", "lat", "lon", "status")
+USED_IF_THERE: Final = ("ended_at_us", "return_m", "motion_before", "motion_after", "built_by")
+RETRACTED: Final = "RETRACTED"
+
+
+def read_snapshots(features_dir: Path, as_of: datetime) -> pd.DataFrame:
+    """All snapshots of candidates with ``available_at`` <= ``as_of``, one row per (candidate_id, available_at).
+
+    Columns NEEDED + USED_IF_THERE (missing ones all null) + ``at_us`` (``available_at`` in µs), ordered by
+    (device_id, candidate_id, at_us). Raises NotFoundError where there are none, InputError for other columns.
+    """
+    folder = features_dir / VIEW
+    files = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
+    if not files:
+        raise NotFoundError(f"{folder}: no candidate snapshots", mend="run `parked features build` first")
+    data = ds.dataset([str(file) for file in files], format="parquet")
+    if missing := [name for name in NEEDED if name not in data.schema.names]:
+        raise InputError(f"{folder}: no column {missing[0]}", mend="build the features again")
+    columns = [name for name in (*NEEDED, *USED_IF_THERE) if name in data.schema.names]
+    known = ds.field("available_at") <= pa.scalar(as_of, pa.timestamp("us", tz="UTC"))
+    frame: pd.DataFrame = data.to_table(columns=columns, filter=known).to_pandas()
+    if frame.empty:
+        raise NotFoundError(f"{folder}: no candidate was known at {as_of.isoformat()}", mend="give a later --as-of")
+    for name in USED_IF_THERE:
+        if name not in frame.columns:
+            frame[name] = None
+    frame["at_us"] = frame["available_at"].astype("datetime64[us, UTC]").astype("int64")
+    frame["left_at_us"] = frame["left_at_us"].astype("int64")
+    frame = frame.sort_values(["device_id", "candidate_id", "at_us"], kind="stable")
+    return frame.drop_duplicates(["candidate_id", "at_us"], keep="last").reset_index(drop=True)
+
+
+def final_candidates(snapshots: pd.DataFrame) -> pd.DataFrame:
+    """One row per candidate: its last snapshot, + ``first_us`` (first known), ``known_at_us`` (last change),
+    ``retracted`` and ``gone_us`` (when it was retracted; else the largest int64)."""
+    last = snapshots.drop_duplicates("candidate_id", keep="last").set_index("candidate_id")
+    first = snapshots.drop_duplicates("candidate_id", keep="first").set_index("candidate_id")["at_us"]
+    last["first_us"] = first.reindex(last.index)
+    last["known_at_us"] = last["at_us"]
+    last["retracted"] = last["status"] == RETRACTED
+    last["gone_us"] = np.where(last["retracted"], last["at_us"], np.iinfo(np.int64).max)
+    return last.reset_index().drop(columns=["available_at", "at_us"])
+
+
+def decision_moments(snapshots: pd.DataFrame, ages_s: tuple[float, ...], as_of: datetime) -> pd.DataFrame:
+    """When each candidate is judged: ``candidate_id``, ``device_id``, ``cell``, ``left_at_us``, ``decided_at_us``.
+
+    Every snapshot's own moment, because then something new was known; and the ages ``ages_s`` (seconds since the
+    vehicle was left), because people ask long after the last news and the age itself is a feature. An age counts only
+    after the candidate was first known and by ``as_of``. Nothing at or after a retraction: serving no longer offers
+    the candidate then. Distinct, ordered by (device_id, left_at_us, candidate_id, decided_at_us); ``cell`` and
+    ``left_at_us`` are as known at that moment.
+    """
+    columns = ["candidate_id", "device_id", "cell", "left_at_us"]
+    ends = final_candidates(snapshots)[["candidate_id", "first_us", "gone_us"]]
+    known = snapshots[[*columns, "at_us"]].merge(ends, on="candidate_id")
+    known["until_us"] = known.groupby("candidate_id")["at_us"].shift(-1)
+    until = known["until_us"].fillna(np.iinfo(np.int64).max).to_numpy(dtype=np.float64)
+    parts = [known[known["at_us"] < known["gone_us"]][columns].assign(decided_at_us=known["at_us"])]
+    cut = to_us(as_of)
+    for age in ages_s:
+        moment = known["left_at_us"].to_numpy() + int(age * 1e6)
+        holds = (moment > known["at_us"].to_numpy()) & (moment < until) & (moment <= cut)
+        holds &= moment < known["gone_us"].to_numpy()
+        parts.append(known[columns][holds].assign(decided_at_us=moment[holds]))
+    moments = pd.concat(parts).drop_duplicates(["candidate_id", "decided_at_us"])
+    order = ["device_id", "left_at_us", "candidate_id", "decided_at_us"]
+    return moments.sort_values(order, kind="stable", ignore_index=True)
