@@ -148,7 +148,7 @@ class Application:
         if champion is None:
             raise NotReadyError("no model is published; run `parked train`, then `parked publish`")
         if source is None:
-            raise NotReadyError("the feature store is not open; run `parked features apply` or see /readyz")
+            raise NotReadyError("the feature store is not open; /readyz says why")
         return champion, source
 
     def _score(

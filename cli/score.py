@@ -113,7 +113,9 @@ def _read(path: Path, schema: pa.Schema) -> pa.Table:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file", mend="check the path") from None
     except (OSError, pa.ArrowException):
-        raise InputError(f"{path}: not a Parquet file", mend="convert it, or see `parked ingest` for other formats") from None
+        raise InputError(
+            f"{path}: not a Parquet file", mend="convert it, or see `parked ingest` for other formats"
+        ) from None
     table = check_columns(table, schema, str(path))
     if not table.num_rows:
         raise InputError(f"{path}: no rows", mend="give a file with at least one record")

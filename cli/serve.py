@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bentos.launch import ServerHandle
 
 SLOW_S = 30.0
-"""A server that is not ready after this long says why (a cold start takes a few seconds, most of it importing Feast)."""
+"""A server that is not ready after this long says why (a cold start takes seconds, most of it importing Feast)."""
 
 
 def serve(

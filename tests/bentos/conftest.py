@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import httpx
 import pytest
@@ -13,22 +15,50 @@ from tests.bentos.fakes import publish, settings_in, write_model
 
 FAKE_SERVICE = "tests.bentos.fake_server:WhereYouParked"
 
+CONFIRMATION = {
+    "device_id": "phone-parked",
+    "at": "2026-03-01T07:00:00+00:00",
+    "lat": 48.1,
+    "lon": 11.5,
+    "verdict": "parked",
+}
+
+
+@dataclass(frozen=True)
+class Served:
+    """A home, the real BentoML server over fake stores on it, and what it said while nothing was published."""
+
+    settings: Settings
+    server: ServerHandle
+    before_publishing: dict[str, httpx.Response]
+
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, ServerHandle]]:
-    """A home with a published model, and the real BentoML server over fake stores on it."""
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     settings = settings_in(tmp_path_factory.mktemp("served"), pointer_poll_s=0.05)
-    publish(settings, write_model(settings, "v1"), 1)
-    with start_fake(settings) as server:
+    with start_server(settings, port=0, service=FAKE_SERVICE) as server, httpx.Client(base_url=server.url) as client:
+        until(lambda: "no model is published" in server.readiness()[1], 60)
+        before = {
+            "livez": client.get("/livez"),
+            "readyz": client.get("/readyz"),
+            "where_parked": client.post("/where_parked", json={"device_id": "phone-parked"}),
+            "model": client.get("/model"),
+            "confirm": client.post("/confirm", json=CONFIRMATION | {"device_id": "phone-early"}),
+        }
+        publish(settings, write_model(settings, "v1"), 1)
         server.wait_ready(60)
-        yield settings, server
-
-
-def start_fake(settings: Settings) -> ServerHandle:
-    return start_server(settings, port=0, service=FAKE_SERVICE)
+        yield Served(settings, server, before)
 
 
 @pytest.fixture
-def client(served: tuple[Settings, ServerHandle]) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=served[1].url, timeout=10) as client:
+def client(served: Served) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=served.server.url, timeout=10) as client:
         yield client
+
+
+def until(true: Callable[[], bool], timeout_s: float = 15) -> None:
+    """Wait for a condition another process brings about."""
+    end = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < end, "did not happen in time"
+        time.sleep(0.02)

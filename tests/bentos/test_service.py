@@ -4,39 +4,17 @@ from __future__ import annotations
 
 import json
 import threading
-import time
-from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import httpx
 import pyarrow.parquet as pq
 import pytest
 
-from bentos.launch import ServerHandle
 from bentos.scorer import load_scorer, model_dir_of
 from parked.opsdb.engine import open_database
 from parked.opsdb.labels import read_labels
-from parked.settings import Settings
-from tests.bentos.conftest import start_fake
-from tests.bentos.fakes import NOW, publish, settings_in, write_model
-
-Served = tuple[Settings, ServerHandle]
-
-CONFIRMATION = {
-    "device_id": "phone-parked",
-    "at": "2026-03-01T07:00:00+00:00",
-    "lat": 48.1,
-    "lon": 11.5,
-    "verdict": "parked",
-}
-
-
-def until(true: Callable[[], bool], timeout_s: float = 15) -> None:
-    """Wait for a condition another process brings about."""
-    end = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.02)
+from tests.bentos.conftest import CONFIRMATION, Served, until
+from tests.bentos.fakes import NOW, publish, write_model
 
 
 def metric(client: httpx.Client, name: str) -> float:
@@ -175,7 +153,7 @@ def test_another_media_type_is_refused(client: httpx.Client) -> None:
 def test_a_confirmation_is_one_label_however_often_it_is_sent(served: Served, client: httpx.Client) -> None:
     first, again = (client.post("/confirm", json=CONFIRMATION | {"answer_id": "a1"}).json() for _ in range(2))
     assert (first["duplicate"], again["duplicate"]) == (False, True)
-    engine = open_database(served[0].database)
+    engine = open_database(served.settings.database)
     mine = [row for row in read_labels(engine).to_pylist() if row["device_id"] == "phone-parked"]
     engine.dispose()
     assert [(row["source"], row["verdict"], row["lat"], row["known_at"]) for row in mine] == [
@@ -208,47 +186,43 @@ def test_the_metrics_count_answers_by_state(client: httpx.Client) -> None:
     assert metric(client, "bentoml_service_request_total") > 0
 
 
-def test_the_log_holds_exactly_what_was_served(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path)
-    tag = write_model(settings, "v1")
-    publish(settings, tag, 4)
-    with start_fake(settings) as server:
-        server.wait_ready(60)
-        answer = httpx.post(f"{server.url}/where_parked", json={"device_id": "phone-parked"}).json()
-        scored = httpx.post(f"{server.url}/score", json={"device_ids": ["phone-jam"]}).json()
-        assert server.stop() == 0
-    rows = [
-        row for part in settings.predictions_dir.rglob("*.parquet") for row in pq.ParquetFile(part).read().to_pylist()
-    ]
-    of = {(row["answer_id"], row["candidate_id"]): row for row in rows}
+def test_the_log_holds_exactly_what_was_served(served: Served, client: httpx.Client) -> None:
+    answer = client.post("/where_parked", json={"device_id": "phone-parked"}).json()
+    scored = client.post("/score", json={"device_ids": ["phone-jam"]}).json()
+    asked = {answer["answer_id"], scored["answer_id"]}
+
+    def logged() -> dict[tuple[str, str], dict[str, Any]]:
+        parts = served.settings.predictions_dir.rglob("[!.]*.parquet")
+        rows = [row for part in parts for row in pq.ParquetFile(part).read().to_pylist()]
+        return {(row["answer_id"], row["candidate_id"]): row for row in rows if row["answer_id"] in asked}
+
+    until(lambda: len(logged()) == 3)
+    of = logged()
     assert set(of) == {(answer["answer_id"], "bus"), (answer["answer_id"], "home"), (scored["answer_id"], "red-light")}
     home = of[answer["answer_id"], "home"]
-    assert (home["rank"], home["state"], home["generation"], home["model_tag"]) == (1, "parked", 4, tag)
-    assert home["probability"] == answer["probability"]
-    served = json.loads(home["features"])
-    assert served == {"walked_m": 120.0, "followed_by": "foot", "age_s": 0.0}
-    assert load_scorer(model_dir_of(settings, tag)).score([served]) == [home["probability"]]
+    assert (home["rank"], home["state"], home["probability"]) == (1, "parked", answer["probability"])
+    assert {"tag": home["model_tag"], "generation": home["generation"]} == answer["model"]
+    features = json.loads(home["features"])
+    assert features == {"walked_m": 120.0, "followed_by": "foot", "age_s": 0.0}
+    model = load_scorer(model_dir_of(served.settings, home["model_tag"]))
+    assert model.score([features]) == [home["probability"]]
     assert of[scored["answer_id"], "red-light"]["state"] == "score"
 
 
-def test_a_server_without_a_model_is_alive_not_ready_and_says_why_until_there_is_one(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path, pointer_poll_s=0.05)
-    with start_fake(settings) as server, httpx.Client(base_url=server.url) as client:
-        until(lambda: server.readiness()[1].startswith("{") and "no model" in server.readiness()[1])
-        assert client.get("/livez").status_code == 200
-        assert client.get("/readyz").status_code == 503
-        for reply in (client.post("/where_parked", json={"device_id": "phone-parked"}), client.get("/model")):
-            assert reply.status_code == 503
-            assert reply.json()["error"]["code"] == "not_ready"
-            assert "parked publish" in reply.json()["error"]["message"]
-        assert client.post("/confirm", json=CONFIRMATION).status_code == 200
-        publish(settings, write_model(settings, "v1"), 1)
-        server.wait_ready(15)
-        assert client.post("/where_parked", json={"device_id": "phone-parked"}).status_code == 200
+def test_a_server_without_a_model_is_alive_not_ready_and_says_why(served: Served) -> None:
+    before = served.before_publishing
+    assert before["livez"].status_code == 200
+    assert (before["readyz"].status_code, before["readyz"].json()["ready"]) == (503, False)
+    assert "no model is published" in before["readyz"].json()["reasons"][0]
+    for name in ("where_parked", "model"):
+        assert before[name].status_code == 503
+        assert before[name].json()["error"]["code"] == "not_ready"
+        assert "parked publish" in before[name].json()["error"]["message"]
+    assert before["confirm"].json()["stored"], "a person's word needs no model"
 
 
 def test_models_are_swapped_under_fire_without_one_failed_request(served: Served) -> None:
-    settings, server = served
+    settings, server = served.settings, served.server
     first = httpx.get(f"{server.url}/model").json()["model"]["generation"]
     asking = threading.Event()
     asking.set()
@@ -275,7 +249,7 @@ def test_models_are_swapped_under_fire_without_one_failed_request(served: Served
 
 
 def test_a_damaged_publication_is_told_and_the_old_model_keeps_answering(served: Served, client: httpx.Client) -> None:
-    settings, _ = served
+    settings = served.settings
     whole = settings.pointer_file.read_text()
     failures = metric(client, "parked_model_swap_failures_total")
     before = client.get("/model").json()["model"]
@@ -297,7 +271,7 @@ def test_the_servers_log_holds_no_coordinates(served: Served, client: httpx.Clie
     client.post("/confirm", json=CONFIRMATION | {"lat": 12.345678})
     client.post("/confirm", json=CONFIRMATION | {"lat": 98.765432})
     client.post("/where_parked", json={"device_id": "phone-parked"})
-    log = served[1].log_file.read_text()
+    log = served.server.log_file.read_text()
     assert "initialized" in log
     for secret in ("12.345678", "98.765432", "48.1"):
         assert secret not in log

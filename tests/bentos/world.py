@@ -48,7 +48,9 @@ def _trip(device: str, begin: datetime, east0: float, there: bool) -> list[dict[
     for seconds, east in track:
         lat, lon = offset_m(*HOME, east_m=east0 + east, north_m=(seconds * 7 % 5) - 2.0)
         at = begin + timedelta(seconds=seconds)
-        rows.append({"device_id": device, "event_time": at, "lat": lat, "lon": lon, "accuracy_m": 8.0, "received_at": at})
+        rows.append(
+            {"device_id": device, "event_time": at, "lat": lat, "lon": lon, "accuracy_m": 8.0, "received_at": at}
+        )
     return rows
 
 

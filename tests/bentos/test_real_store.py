@@ -1,0 +1,102 @@
+"""The service as users run it: real facts in real Feast stores, a model in BentoML's store, a built bento."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bentos.build import build_bento
+from bentos.features import FeastSource
+from bentos.launch import start_server
+from bentos.scorer import load_scorer, model_dir_of
+from cli.score import score_fixes
+from feature_repo.retrieve import online_features
+from feature_repo.services import PARKING_V1
+from feature_repo.store import open_store
+from ingestion.facts.build import build_facts
+from ingestion.facts.rules import load_rules
+from ingestion.features.build import build_features
+from parked.clock import to_us
+from parked.errors import ConflictError, NotFoundError
+from parked.geo import distance_m
+from parked.schemas import SCORES
+from parked.settings import Settings
+from tests.bentos.fakes import publish, settings_in
+from tests.bentos.world import HOME, START, drives, save_in_bentoml, train_real
+
+
+@pytest.fixture(scope="module")
+def fixes() -> pa.Table:
+    return drives(devices=2, days=2)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, fixes: pa.Table) -> Settings:
+    settings = settings_in(tmp_path_factory.mktemp("real"))
+    build_features(settings, build_facts(fixes, None, load_rules(None)))
+    publish(settings, train_real(settings, fixes), 1)
+    return settings
+
+
+def test_a_store_without_declarations_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="parked features"):
+        FeastSource.open(settings_in(tmp_path))
+
+
+def test_a_bento_answers_from_the_real_store_what_the_store_and_the_model_say(built: Settings) -> None:
+    tag = build_bento(built)
+    published = built.pointer_file.read_text()
+    built.pointer_file.unlink()  # the bento brings its own model
+    asked_at = START + timedelta(hours=14)
+    try:
+        with start_server(built, port=0, bento=tag) as server:
+            server.wait_ready(90)
+            question = {"device_id": "phone-0", "asked_at": asked_at.isoformat()}
+            answer = httpx.post(f"{server.url}/where_parked", json=question).json()
+            unknown = httpx.post(f"{server.url}/where_parked", json={"device_id": "nobody"}).json()
+            server.stop()
+    finally:
+        built.pointer_file.write_text(published)
+    assert (unknown["state"], unknown["reason"]) == ("unknown", "unknown_device")
+    assert (answer["state"], answer["model"]["tag"]) == ("parked", "parking:v1")
+    spot = answer["spot"]
+    assert distance_m(spot["lat"], spot["lon"], *HOME) < 60
+    (part,) = built.predictions_dir.rglob("*.parquet")
+    logged = {row["candidate_id"]: row for row in pq.ParquetFile(part).read().to_pylist()}[spot["candidate_id"]]
+    scorer = load_scorer(model_dir_of(built, "parking:v1"))
+    facts = FeastSource.open(built).devices(["phone-0"])[0]
+    assert facts is not None
+    cell = next(c.cell for c in facts.candidates if c.candidate_id == spot["candidate_id"])
+    key = {"device_id": "phone-0", "candidate_id": spot["candidate_id"], "cell": cell, "asked_at_us": to_us(asked_at)}
+    (row,) = online_features(open_store(built), [key], PARKING_V1)
+    assert json.loads(logged["features"]) == {name: row[name] for name in scorer.card.features}
+    assert scorer.score([row]) == [logged["probability"]] == [spot["probability"]]
+
+
+def test_scores_of_a_file_are_the_contract_sorted_and_do_not_depend_on_row_order(
+    built: Settings, fixes: pa.Table
+) -> None:
+    scorer = load_scorer(model_dir_of(built, "parking:v1"))
+    rules = load_rules(None)
+    scores = score_fixes(fixes, None, rules, scorer)
+    assert scores.schema.equals(SCORES)
+    assert scores.num_rows
+    keys = [(row["device_id"], row["decided_at"], row["fact_id"]) for row in scores.to_pylist()]
+    assert keys == sorted(keys)
+    assert len(set(keys)) == len(keys)
+    shuffled = fixes.take(pa.array(range(fixes.num_rows - 1, -1, -1)))
+    assert score_fixes(shuffled, None, rules, scorer).equals(scores)
+
+
+def test_a_model_of_other_rules_is_not_asked(built: Settings, fixes: pa.Table) -> None:
+    scorer = load_scorer(model_dir_of(built, "parking:v1"))
+    other = scorer.card.model_copy(update={"rules_version": "v0"})
+    tag = save_in_bentoml(built, scorer.model, other, "old")
+    with pytest.raises(ConflictError, match="rules v0"):
+        score_fixes(fixes, None, load_rules(None), load_scorer(model_dir_of(built, tag)))
