@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from parked.clock import Clock
-from parked.errors import ConflictError, InternalError
+from parked.errors import ConflictError, InternalError, NotFoundError
 from parked.files import sha256_of, write_text
 from parked.model_card import ModelCard
 from parked.settings import Settings
@@ -38,6 +38,7 @@ from training.manifest import (
 from training.model_store import StoredModel, load_model, save_model
 from training.outliers import OutlierRules, load_outliers
 from training.ports import Floats, Progress, Sources, silent
+from training.snapshots import snapshot_files
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -64,6 +65,29 @@ class PublishOutcome:
     previous: str | None
     """the champion it was compared with"""
     decision: GateDecision
+
+
+def open_registry(settings: Settings) -> Engine:
+    """The operations database, where models are registered. Raises NotFoundError, and makes nothing, where none is."""
+    from sqlalchemy.engine import make_url
+
+    from parked.opsdb.engine import open_database
+
+    url = make_url(settings.database)
+    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).is_file():
+        raise NotFoundError("no model is registered", mend="run `parked train` first")
+    return open_database(settings.database)
+
+
+def check_inputs(settings: Settings, config: Path | None, from_manifest: Path | None) -> None:
+    """Raise, before anything is made, what a faulty or missing training file, outlier file, manifest or a home without
+    snapshots would raise later."""
+    if from_manifest is not None:
+        read_manifest(from_manifest)
+        return
+    config_file = config or DEFAULT_CONFIG
+    load_outliers(outliers_path(config_file, load_config(config_file)))
+    snapshot_files(settings.features_dir)
 
 
 def real_sources(settings: Settings, engine: Engine) -> Sources:

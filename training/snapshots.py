@@ -20,16 +20,22 @@ USED_IF_THERE: Final = ("ended_at_us", "return_m", "motion_before", "motion_afte
 RETRACTED: Final = "RETRACTED"
 
 
+def snapshot_files(features_dir: Path) -> list[Path]:
+    """The Parquet files of candidate snapshots. Raises NotFoundError where there are none."""
+    folder = features_dir / VIEW
+    files = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
+    if not files:
+        raise NotFoundError(f"{folder}: no candidate snapshots", mend="run `parked features build` first")
+    return files
+
+
 def read_snapshots(features_dir: Path, as_of: datetime) -> pd.DataFrame:
     """All snapshots of candidates with ``available_at`` <= ``as_of``, one row per (candidate_id, available_at).
 
     Columns NEEDED + USED_IF_THERE (missing ones all null) + ``at_us`` (``available_at`` in µs), ordered by
     (device_id, candidate_id, at_us). Raises NotFoundError where there are none, InputError for other columns.
     """
-    folder = features_dir / VIEW
-    files = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
-    if not files:
-        raise NotFoundError(f"{folder}: no candidate snapshots", mend="run `parked features build` first")
+    folder, files = features_dir / VIEW, snapshot_files(features_dir)
     data = ds.dataset([str(file) for file in files], format="parquet")
     if missing := [name for name in NEEDED if name not in data.schema.names]:
         raise InputError(f"{folder}: no column {missing[0]}", mend="build the features again")

@@ -1,0 +1,140 @@
+"""``parked train``, ``evaluate``, ``publish``, ``rollback``: from labelled features to the published model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.console import JsonOption, emit, progress
+from cli.inputs import MOMENT, moment, user_name
+
+WhyOption = Annotated[str, typer.Option(help="Why, for the record.")]
+
+
+def train(
+    config: Annotated[Path | None, typer.Option(help="Training file; default: the packaged parking_v1.yaml.")] = None,
+    as_of: Annotated[str | None, typer.Option(help=f"Use only what was known then, {MOMENT}; default: now.")] = None,
+    name: Annotated[str | None, typer.Option(help="Model name; default: the training file's.")] = None,
+    from_manifest: Annotated[
+        Path | None, typer.Option(help="Fit again from a training manifest and verify the same model comes out.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Train a candidate on point-in-time features and labels, and measure it on held-out phones and later days.
+
+    Example: parked train --as-of 2024-05-01
+    """
+    from parked.errors import SettingError
+
+    if from_manifest is not None and (config, as_of, name) != (None, None, None):
+        raise SettingError(
+            "--from-manifest goes with none of --config, --as-of, --name", mend="the manifest says it all"
+        )
+    cut = moment("--as-of", as_of)
+    from parked.clock import system_clock
+    from parked.opsdb.engine import open_database
+    from parked.settings import load_settings
+    from training.evaluate import report
+    from training.pipeline import check_inputs, refit, train_candidate
+
+    settings = load_settings()
+    check_inputs(settings, config, from_manifest)
+    engine = open_database(settings.database)
+    with progress("training") as advance:
+        if from_manifest is not None:
+            model = refit(settings, engine, system_clock, from_manifest, advance, who=user_name())
+        else:
+            model = train_candidate(settings, engine, system_clock, advance, config, cut, name=name, who=user_name())
+    emit(
+        {
+            "model": model.tag,
+            "verified": from_manifest is not None,
+            "manifest": str(model.manifest_path),
+            "report": str(model.evaluation_path),
+            "metrics": model.card.metrics,
+        },
+        json=json,
+        text=f"{report(model.evaluation)}\n"
+        + ("the refit is the same model, byte for byte\n" if from_manifest is not None else "")
+        + f"manifest {model.manifest_path}\nnext: parked publish {model.tag}",
+    )
+
+
+def evaluate(
+    model: Annotated[str | None, typer.Option(help="Model tag or latest; default: the champion, else latest.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Measure a model on its own held-out rows: all, by slice, and as answers.
+
+    Example: parked evaluate --model latest
+    """
+    from parked.settings import load_settings
+    from training.evaluate import report
+    from training.pipeline import evaluate_model, open_registry
+
+    settings = load_settings()
+    evaluation, path = evaluate_model(settings, open_registry(settings), model)
+    emit({**evaluation.model_dump(), "report": str(path)}, json=json, text=f"{report(evaluation)}\nreport {path}")
+
+
+def publish(
+    tag: Annotated[str, typer.Argument(help="Model tag, or latest.")],
+    why: WhyOption = "published by hand",
+    force: Annotated[bool, typer.Option("--force", help="Publish without asking the gate.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Make a model the champion if the gate agrees: every running server takes it up within seconds.
+
+    Exit code 1 where the gate refuses; the model is then marked rejected, with the reasons.
+
+    Example: parked publish latest --why "two more weeks of data"
+    """
+    from parked.clock import system_clock
+    from parked.settings import load_settings
+    from training import registry
+    from training.pipeline import decide_and_publish, open_registry
+
+    settings = load_settings()
+    engine = open_registry(settings)
+    if force:
+        pointer = registry.publish(settings, engine, tag, user_name(), f"{why} (gate not asked)", system_clock)
+        result = {"model": pointer.model_tag, "published": True, "generation": pointer.generation, "forced": True}
+        emit(
+            result, json=json, text=f"published {pointer.model_tag} as generation {pointer.generation}; gate not asked"
+        )
+        return
+    outcome = decide_and_publish(settings, engine, system_clock, tag, user_name(), why)
+    said = "; ".join(outcome.decision.reasons)
+    emit(
+        {
+            "model": outcome.tag,
+            "published": outcome.published,
+            "generation": outcome.generation,
+            "champion_before": outcome.previous,
+            "decision": outcome.decision.model_dump(),
+        },
+        json=json,
+        text=f"published {outcome.tag} as generation {outcome.generation}: {said}"
+        if outcome.published
+        else f"the gate refuses {outcome.tag}: {said}",
+    )
+    if not outcome.published:
+        raise typer.Exit(1)
+
+
+def rollback(why: WhyOption = "rolled back by hand", json: JsonOption = False) -> None:
+    """Put the champion before the last publish back, as a new generation.
+
+    Example: parked rollback --why "complaints about phantom pins"
+    """
+    from parked.clock import system_clock
+    from parked.settings import load_settings
+    from training import registry
+    from training.pipeline import open_registry
+
+    settings = load_settings()
+    pointer = registry.rollback(settings, open_registry(settings), user_name(), why, system_clock)
+    result = {"model": pointer.model_tag, "generation": pointer.generation}
+    emit(result, json=json, text=f"rolled back to {pointer.model_tag} as generation {pointer.generation}")
