@@ -6,11 +6,12 @@ import sys
 
 import typer
 
-from cli import features, labels, monitor, quarantine
+from cli import facts, features, labels, models, monitor, quarantine
 from cli.ingest import ingest
 from cli.score import score
 from cli.serve import package, serve
 from cli.simulate import simulate
+from cli.train import evaluate, publish, rollback, train
 from parked.errors import ParkedError
 
 app = typer.Typer(
@@ -26,11 +27,17 @@ app.command()(simulate)
 app.command()(ingest)
 app.add_typer(quarantine.app)
 app.add_typer(labels.app)
+app.add_typer(facts.app)
 app.command()(score)
 app.command()(serve)
 app.command()(package)
 app.add_typer(monitor.app)
 app.add_typer(features.app)
+app.command()(train)
+app.command()(evaluate)
+app.command()(publish)
+app.command()(rollback)
+app.add_typer(models.app)
 
 
 def main() -> None:
