@@ -110,8 +110,8 @@ when a vehicle leg next began (null while it has not). Evidence columns that do 
 * ``motion_before``/``motion_after``: the phone's own activity (one of ACTIVITIES), null where none was sent.
 * ``followed_by`` (vehicle_left): one of FOLLOWED. ``walked_m``: farthest seen on foot from the vehicle so far.
 * ``leg_*`` (vehicle_left): the vehicle leg that ended here: start, path length, top speed, fixes, halts within.
-* ``return_m`` (vehicle_left): distance from here to where the next vehicle leg began, ``next_leg_lat``/``next_leg_lon``;
-  null until it does.
+* ``return_m`` (vehicle_left): distance from here to where the next vehicle leg began (``next_leg_lat``,
+  ``next_leg_lon``); null until it does.
 * ``reasons``: comma-separated reason codes. ``as_if_live``: rests on stated, not observed, arrival times.
 """
 

@@ -17,7 +17,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PARKED_", frozen=True, extra="ignore")
 
     home: Path = Field(default=Path("var"), description="the one folder for all generated data")
-    database_url: str = Field(default="", description="SQLAlchemy URL of the operations database; empty: SQLite in home")
+    database_url: str = Field(
+        default="", description="SQLAlchemy URL of the operations database; empty: SQLite in home"
+    )
     host: str = Field(default="127.0.0.1", description="address servers listen on")
     port: int = Field(default=3000, ge=0, le=65535, description="port of the REST service")
     rules_file: Path | None = Field(default=None, description="stop rules; none: the packaged ones")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -24,7 +24,7 @@ CLOCK_AHEAD_MS: Final = 86_400_000
 
 @dataclass(frozen=True)
 class Canonical:
-    """Records of all devices, sorted by (device, time, fixes first, best accuracy, lat, lon), exact copies collapsed."""
+    """Records of all devices, sorted by (device, time, fixes first, best accuracy, lat, lon), copies collapsed."""
 
     devices: list[str]
     bounds: I64
@@ -45,7 +45,7 @@ class Canonical:
     """us since the epoch"""
     stated: npt.NDArray[np.bool_]
     """received_at was stated (as if live), not observed"""
-    refused: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, int]
     """rows that cannot enter the machine, by reason code (they stay in raw)"""
 
 
@@ -71,6 +71,13 @@ def check_columns(table: pa.Table, schema: pa.Schema, source: str) -> pa.Table:
                 f"{source}: column {wanted.name!r} is {column.type}, not {wanted.type}", mend="convert it"
             ) from None
     return pa.table(columns, names=schema.names)
+
+
+def _marked(table: pa.Table) -> npt.NDArray[np.bool_]:
+    """Rows whose received_at is already known to be stated, not observed (raw segments say so)."""
+    if "as_if_live" not in table.column_names:
+        return np.zeros(table.num_rows, bool)
+    return np.asarray(pc.fill_null(table["as_if_live"], False).combine_chunks()).astype(bool)
 
 
 def _us(column: pa.ChunkedArray) -> tuple[I64, npt.NDArray[np.bool_]]:
@@ -100,6 +107,7 @@ def canonicalise(fixes: pa.Table, motion: pa.Table | None = None, *, lag_s: floa
 
     ``received_at`` null means "as if live": received ``lag_s`` seconds after measured. Raises InputError.
     """
+    marked = [_marked(table) for table in (fixes, motion) if table is not None]
     fixes = check_columns(fixes, FIXES, "fixes")
     motion = check_columns(motion, MOTION, "motion") if motion is not None else MOTION.empty_table()
     n, m = fixes.num_rows, motion.num_rows
@@ -120,6 +128,7 @@ def canonicalise(fixes: pa.Table, motion: pa.Table | None = None, *, lag_s: floa
     event = np.concatenate([event_f, event_m])
     stated = np.concatenate([missing_f, missing_m])
     recv = np.where(stated, event + round(lag_s * 1e6), np.concatenate([recv_f, recv_m]))
+    stated |= np.concatenate(marked)
     t = np.floor_divide(event, 1000)
     lat_deg, lon_deg = (_floats(fixes[c], 1e7) for c in ("lat", "lon"))
     acc = np.concatenate([_floats(fixes["accuracy_m"], 100.0), np.full(m, np.nan)])
@@ -158,11 +167,13 @@ def canonicalise(fixes: pa.Table, motion: pa.Table | None = None, *, lag_s: floa
     columns = _canonical_order(columns)
     device = columns[0]
     bounds = np.searchsorted(device, np.arange(len(devices) + 1)).astype(np.int64)
-    return Canonical(devices, bounds, *columns[1:], refused=refused)
+    t, lat, lon, acc, speed, activity, confidence, recv, stated = columns[1:]
+    return Canonical(devices, bounds, t, lat, lon, acc, speed, activity, confidence, recv, stated, refused)
 
 
 def _canonical_order(columns: list[Any]) -> list[Any]:
-    """Sort by (device, t, fixes first, accuracy, lat, lon, speed, activity, confidence, recv); collapse exact copies."""
+    """Sort by (device, t, fixes first, accuracy, lat, lon, speed, activity, confidence, recv); collapse exact
+    copies."""
     device, t = columns[0], columns[1]
     if len(device) == 0:
         return columns

@@ -24,4 +24,10 @@ def _cache_folder() -> Path:
     return here / "__pycache__" / f"compiled-{digest.hexdigest()[:16]}"
 
 
-numba.config.CACHE_DIR = str(_cache_folder())
+_FOLDER = _cache_folder()
+numba.config.CACHE_DIR = str(_FOLDER)
+
+
+def is_compiled() -> bool:
+    """Whether this version of the kernel was compiled on this machine before (compiling takes about half a minute)."""
+    return any(_FOLDER.rglob("arrivals.build-*.nbc"))

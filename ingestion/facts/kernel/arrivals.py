@@ -152,7 +152,7 @@ def build(
 
     Records are in canonical order within a device; ``arrival`` orders each device's records by (recv, position).
     """
-    R = rules[0]
+    rule = rules[0]
     log = np.zeros(max(1024, len(t) // 32) + ROOM, ROW)
     n = 0
     state = np.zeros(1, STATE)
@@ -230,7 +230,7 @@ def build(
                 if s.n_out + ROOM > len(run):
                     run = _grown(run, s.n_out)
                 was = s.n_out
-                on_record(s, work, R, run, i, t[i], lat[i], lon[i], acc[i], v[i], act[i], conf[i])
+                on_record(s, work, rule, run, i, t[i], lat[i], lon[i], acc[i], v[i], act[i], conf[i])
                 for j in range(was, s.n_out):
                     run[j].known = recv[i] if ordered else k
             if late:

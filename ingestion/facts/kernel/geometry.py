@@ -1,7 +1,7 @@
 """Distances for decisions: float64 with +, -, *, /, sqrt only, so every machine gives the same bits.
 
-The plane at the mid-latitude of two points: below 0.1 % off the great circle for the distances decided on (< 10 km) up to 85
-degrees of latitude. Mirroring latitudes or shifting longitudes changes no bit of a distance.
+The plane at the mid-latitude of two points: below 0.1 % off the great circle for the distances decided on (< 10 km)
+up to 85 degrees of latitude. Mirroring latitudes or shifting longitudes changes no bit of a distance.
 """
 
 from __future__ import annotations

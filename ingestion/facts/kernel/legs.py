@@ -29,9 +29,9 @@ from ingestion.facts.kernel.types import (
     R_SPARSE,
     R_SPEED,
     R_WALKED,
-    RING,
     REST,
     RETRACTED,
+    RING,
     SILENCE,
     SLOT_LEFT,
     UNKNOWN,
@@ -43,12 +43,12 @@ NOTHING, UNCONFIRMED, CONFIRMED = 0, 1, 2
 
 
 @njit(cache=True)
-def speed_of(s: Any, R: Any, t: int, lat: int, lon: int, acc: float, reported: float) -> float:
+def speed_of(s: Any, rule: Any, t: int, lat: int, lon: int, acc: float, reported: float) -> float:
     """Best estimate of the speed at this fix, m/s: reported where credible, else displacement.
 
     Some phones report exactly 0 whenever they do not measure ("the mess" of real data): a run of zeros over which the
-    phone clearly moved makes it mute, until it reports vehicle speed again. Displacement is taken over at least 10 s, longer
-    where the accuracy is poor: over the time in which slow driving outruns the error.
+    phone clearly moved makes it mute, until it reports vehicle speed again. Displacement is taken over at least 10 s,
+    longer where the accuracy is poor: over the time in which slow driving outruns the error.
     """
     if reported == 0.0:
         if s.zeros == 0:
@@ -58,12 +58,12 @@ def speed_of(s: Any, R: Any, t: int, lat: int, lon: int, acc: float, reported: f
             s.mute = 1
     elif reported > 0.0:
         s.zeros = 0
-        if reported >= R.fast_mps:
+        if reported >= rule.fast_mps:
             s.mute = 0
     if reported > 0.0 or (reported == 0.0 and s.mute == 0):
         return reported
     error = 0.5 * (acc + s.acc)
-    wanted = min(60_000.0, max(10_000.0, error / R.fast_mps * 1000.0))
+    wanted = min(60_000.0, max(10_000.0, error / rule.fast_mps * 1000.0))
     span, far = t - s.t, distance(s.lat, s.lon, lat, lon)
     i = s.ring_head
     for _ in range(min(s.ring_n, 13)):
@@ -210,33 +210,33 @@ def _halt(s: Any, work: Any, out: Any, v: float) -> None:
 
 
 @njit(cache=True)
-def _fast(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, v: float, moved: float) -> None:
+def _fast(s: Any, work: Any, rule: Any, out: Any, t: int, lat: int, lon: int, v: float, moved: float) -> None:
     """A fix at vehicle speed."""
     if s.leg == NO_LEG:
         _start(s, s.t, s.lat, s.lon)
     s.leg_path += moved
     s.leg_n += 1
     s.leg_speed = max(s.leg_speed, v)
-    if v >= R.vehicle_mps:
-        s.leg_strong += 2 if moved >= R.vehicle_m and t - s.t >= R.sparse_ms else 1
+    if v >= rule.vehicle_mps:
+        s.leg_strong += 2 if moved >= rule.vehicle_m and t - s.t >= rule.sparse_ms else 1
     row = work[SLOT_LEFT]
     closing = False
     at, from_lat, from_lon = s.leg_t, s.leg_lat, s.leg_lon
     if s.leg == MAYBE:
         far = distance(s.leg_lat, s.leg_lon, lat, lon)
         # Soon after a candidate nobody's own motion confirmed, less is enough: it may have been a slow roll.
-        again = s.left == CONFIRMED and s.motion != A_FOOT and t - row.start <= 2 * R.settle_ms
-        if (s.leg_strong >= 2 and far >= R.vehicle_m) or (again and s.leg_n >= 2 and far >= R.again_m):
+        again = s.left == CONFIRMED and s.motion != A_FOOT and t - row.start <= 2 * rule.settle_ms
+        if (s.leg_strong >= 2 and far >= rule.vehicle_m) or (again and s.leg_n >= 2 and far >= rule.again_m):
             s.leg = IN_LEG
             closing = s.left != NOTHING
     elif s.left == UNCONFIRMED:
-        if distance(row.lat, row.lon, lat, lon) < R.resume_m + min(50.0, s.acc):
+        if distance(row.lat, row.lon, lat, lon) < rule.resume_m + min(50.0, s.acc):
             return
         stood = s.left_last_t - row.start
-        if stood < R.resume_ms:
+        if stood < rule.resume_ms:
             emit(s, row, out, RETRACTED)
             s.left = NOTHING
-            if stood >= R.halt_ms:
+            if stood >= rule.halt_ms:
                 s.leg_halts += 1
                 _halt(s, work, out, v)
         else:
@@ -259,7 +259,9 @@ def _fast(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, v: fl
 
 
 @njit(cache=True)
-def _slow(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc: float, v: float, moved: float) -> None:
+def _slow(
+    s: Any, work: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, v: float, moved: float
+) -> None:
     """A fix below vehicle speed, within a leg that has no candidate yet: is this where it ends?"""
     row = work[SLOT_LEFT]
     gap = t - s.t
@@ -272,15 +274,15 @@ def _slow(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc: 
         s.slow_lon = lon
         s.slow_acc = acc
         s.slow_gap = gap
-    if v <= R.still_mps:
+    if v <= rule.still_mps:
         s.slow_v, s.slow_t, s.slow_lat, s.slow_lon, s.slow_acc, s.slow_gap = v, t, lat, lon, acc, gap
         _stand(s, out, row, R_SPEED)
-    elif t - s.fast_t >= R.roll_ms:
+    elif t - s.fast_t >= rule.roll_ms:
         _stand(s, out, row, R_SPEED | R_NO_PAUSE)
 
 
 @njit(cache=True)
-def _watch(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc: float, v: float) -> None:
+def _watch(s: Any, work: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, v: float) -> None:
     """A slow fix after the vehicle came to stand: standing on, walking off, or nothing new."""
     row = work[SLOT_LEFT]
     d = distance(row.lat, row.lon, lat, lon)
@@ -290,7 +292,7 @@ def _watch(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc:
     if s.left == CONFIRMED:
         return
     poor = row.accuracy_cm > 3000 and acc * 200.0 < row.accuracy_cm
-    if s.motion == A_VEHICLE and d > max(20.0, 0.3 * acc) and (v <= R.still_mps or poor):
+    if s.motion == A_VEHICLE and d > max(20.0, 0.3 * acc) and (v <= rule.still_mps or poor):
         # The phone still says vehicle: it crept on and stands here now.
         _begin_place(s, t, lat, lon)
         row.start = t
@@ -300,29 +302,29 @@ def _watch(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc:
         _place(s, row)
         emit(s, row, out, OPEN)
         return
-    if v <= R.still_mps and d <= R.resume_m + min(acc, 50.0) and since <= R.resume_ms:
+    if v <= rule.still_mps and d <= rule.resume_m + min(acc, 50.0) and since <= rule.resume_ms:
         _weigh(s, lat, lon, acc)
         _place(s, row)
-    if d <= R.settle_m:
+    if d <= rule.settle_m:
         s.left_last_t = t
-    walked = d >= R.foot_m + 0.5 * acc and since >= R.foot_ms and d <= R.foot_mps * since * 0.001
-    on_foot = walked and s.left_speed <= R.fast_mps and s.motion != A_VEHICLE
-    if on_foot or (since >= R.settle_ms and d <= R.settle_m + 0.5 * acc):
+    walked = d >= rule.foot_m + 0.5 * acc and since >= rule.foot_ms and d <= rule.foot_mps * since * 0.001
+    on_foot = walked and s.left_speed <= rule.fast_mps and s.motion != A_VEHICLE
+    if on_foot or (since >= rule.settle_ms and d <= rule.settle_m + 0.5 * acc):
         confirm(s, work, out, FOOT if on_foot else REST, R_WALKED if on_foot else R_SETTLED)
 
 
 @njit(cache=True)
-def silence_in_leg(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int) -> None:
+def silence_in_leg(s: Any, work: Any, rule: Any, out: Any, t: int, lat: int, lon: int) -> None:
     """A long gap that is not vehicle speed ends a leg at the last fix before it, or settles an open candidate."""
     moved = distance(s.lat, s.lon, lat, lon)
     gap = t - s.t
-    if moved > R.fast_mps * gap * 0.001:
+    if moved > rule.fast_mps * gap * 0.001:
         return
     row = work[SLOT_LEFT]
     why = R_SILENCE
     if s.leg == IN_LEG and s.left == NOTHING:
         s.slow_v, s.slow_t, s.slow_lat, s.slow_lon, s.slow_acc, s.slow_gap = s.v, s.t, s.lat, s.lon, s.acc, gap
-        why |= R_GARAGE if s.v > R.fast_mps else 0
+        why |= R_GARAGE if s.v > rule.fast_mps else 0
         _stand(s, out, row, why)
         row.uncertainty_cm = int((s.acc + min(150.0, s.v * 15.0)) * 100.0)
     if s.left == UNCONFIRMED:
@@ -331,19 +333,19 @@ def silence_in_leg(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: i
 
 
 @njit(cache=True)
-def on_move(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc: float, v: float) -> None:
+def on_move(s: Any, work: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, v: float) -> None:
     """Legs and candidates at an accepted fix whose speed is ``v``."""
     gap = t - s.t
     moved = distance(s.lat, s.lon, lat, lon)
-    fast = v >= R.fast_mps
-    sparse = gap >= R.sparse_ms and moved >= R.vehicle_m
-    sure = fast and (s.v >= R.fast_mps or s.v1 >= R.fast_mps or sparse)
+    fast = v >= rule.fast_mps
+    sparse = gap >= rule.sparse_ms and moved >= rule.vehicle_m
+    sure = fast and (s.v >= rule.fast_mps or s.v1 >= rule.fast_mps or sparse)
     if sure:
-        _fast(s, work, R, out, t, lat, lon, v, moved)
+        _fast(s, work, rule, out, t, lat, lon, v, moved)
     elif s.leg == IN_LEG and s.left == NOTHING:
-        _slow(s, work, R, out, t, lat, lon, acc, v, moved)
+        _slow(s, work, rule, out, t, lat, lon, acc, v, moved)
     elif s.left != NOTHING:
-        _watch(s, work, R, out, t, lat, lon, acc, v)
+        _watch(s, work, rule, out, t, lat, lon, acc, v)
     if s.leg == MAYBE and t - s.fast_t > 60_000 and not sure:
         s.leg = NO_LEG
     s.v2 = s.v1
@@ -352,9 +354,9 @@ def on_move(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc
 
 
 @njit(cache=True)
-def on_motion(s: Any, work: Any, R: Any, out: Any, t: int, activity: int, confidence: float) -> None:
+def on_motion(s: Any, work: Any, rule: Any, out: Any, t: int, activity: int, confidence: float) -> None:
     """The phone's own activity."""
-    if activity == A_UNKNOWN or confidence < R.motion_confidence:
+    if activity == A_UNKNOWN or confidence < rule.motion_confidence:
         return
     s.motion = activity
     s.motion_t = t
@@ -370,7 +372,7 @@ def on_motion(s: Any, work: Any, R: Any, out: Any, t: int, activity: int, confid
 
 
 @njit(cache=True)
-def on_rest(s: Any, work: Any, R: Any, out: Any) -> None:
+def on_rest(s: Any, work: Any, out: Any) -> None:
     """A stop opened: an unconfirmed candidate nearby was followed by rest."""
     if s.left == UNCONFIRMED:
         confirm(s, work, out, REST, R_SETTLED | (R_SPARSE if s.ring_n < 4 else 0))

@@ -84,23 +84,23 @@ def _describe(s: Any, row: Any) -> None:
 
 
 @njit(cache=True)
-def _merges(s: Any, work: Any, R: Any, start: int, lat: int, lon: int) -> int:
+def _merges(s: Any, work: Any, rule: Any, start: int, lat: int, lon: int) -> int:
     """The queue position of the stop that a new one at this time and place continues, or -1."""
     for i in range(s.queue_n - 1, -1, -1):
         row = work[SLOT_QUEUE + i]
         if row.kind == STOP:
-            if start - row.end <= R.merge_ms and distance(row.lat, row.lon, lat, lon) <= R.merge_m:
+            if start - row.end <= rule.merge_ms and distance(row.lat, row.lon, lat, lon) <= rule.merge_m:
                 return i
             return -1
     return -1
 
 
 @njit(cache=True)
-def _open(s: Any, work: Any, R: Any, out: Any, start: int, width: int, speed: float, reasons: int) -> None:
+def _open(s: Any, work: Any, rule: Any, out: Any, start: int, width: int, speed: float, reasons: int) -> None:
     """A stop begins: a new row, or the last one continued. Sums of the rest hold its evidence so far."""
     row = work[SLOT_STOP]
     lat, lon = centre_lat(s), centre_lon(s)
-    at = _merges(s, work, R, start, lat, lon)
+    at = _merges(s, work, rule, start, lat, lon)
     if at >= 0:
         before = work[SLOT_QUEUE + at]
         row.kind = STOP
@@ -146,13 +146,13 @@ def _close(s: Any, work: Any, out: Any, end: int, width: int, speed: float, reas
 
 
 @njit(cache=True)
-def _recall(s: Any, R: Any) -> int:
+def _recall(s: Any, rule: Any) -> int:
     """Start the rest at the last fix and take in the remembered fixes around it; the time of the earliest (ms)."""
     _begin(s, s.lat, s.lon)
     start = s.t
     i = s.ring_head
     for _ in range(s.ring_n):
-        if distance(s.ring_lat[i], s.ring_lon[i], s.lat, s.lon) > R.radius_m:
+        if distance(s.ring_lat[i], s.ring_lon[i], s.lat, s.lon) > rule.radius_m:
             break
         start = min(start, s.ring_t[i])
         _take(s, s.ring_t[i], s.ring_lat[i], s.ring_lon[i], s.acc)
@@ -166,25 +166,26 @@ def _recall(s: Any, R: Any) -> int:
 
 
 @njit(cache=True)
-def silence(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc: float) -> bool:
-    """A gap of at least ``silence_ms`` ends with this fix. True where it was a stop (kept, begun or begun and ended)."""
+def silence(s: Any, work: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float) -> bool:
+    """A gap of at least ``silence_ms`` ends with this fix. True where it was a stop (kept or begun)."""
     gap = t - s.t
     moved = distance(s.lat, s.lon, lat, lon)
-    quick = moved > R.silence_mps * gap * 0.001
-    away = int(moved / R.walk_mps * 1000.0) if moved > R.inside_m else 0
-    end, why = NONE, R_INTERVAL
+    quick = moved > rule.silence_mps * gap * 0.001
+    away = int(moved / rule.walk_mps * 1000.0) if moved > rule.inside_m else 0
+    end: int = NONE
+    why = R_INTERVAL
     if s.at_rest:
-        outside = distance(centre_lat(s), centre_lon(s), lat, lon) > R.inside_m + min(acc, 100.0)
+        outside = distance(centre_lat(s), centre_lon(s), lat, lon) > rule.inside_m + min(acc, 100.0)
         if not quick:
             s.rest_silence = max(s.rest_silence, gap)
             why |= R_SILENCE
         if outside:
             # Left somewhere within the gap: the departure is an interval.
             end = s.rest_in_t if quick else max(s.rest_in_t, t - away)
-    elif not quick and gap - away >= R.window_ms:
-        start = _recall(s, R)
+    elif not quick and gap - away >= rule.window_ms:
+        start = _recall(s, rule)
         s.rest_silence = gap
-        _open(s, work, R, out, start, 0, s.v, R_SILENCE)
+        _open(s, work, rule, out, start, 0, s.v, R_SILENCE)
         why |= R_SILENCE
         if away > 0:
             end = t - away
@@ -196,7 +197,7 @@ def silence(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc
 
 
 @njit(cache=True)
-def settle(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc: float) -> None:
+def settle(s: Any, work: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float) -> None:
     """While moving: open a stop if all of the last window lies within the radius of its mean."""
     if s.ring_n < 2:
         return
@@ -204,9 +205,9 @@ def settle(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc:
     probe = 1
     while probe < s.ring_n:
         i = (s.ring_head - probe + RING) % RING
-        if distance(s.ring_lat[i], s.ring_lon[i], lat, lon) > 2.5 * R.radius_m:
+        if distance(s.ring_lat[i], s.ring_lon[i], lat, lon) > 2.5 * rule.radius_m:
             return
-        if t - s.ring_t[i] >= R.window_ms:
+        if t - s.ring_t[i] >= rule.window_ms:
             break
         probe *= 2
     # The window: entries younger than window_ms and the one just before, so that it spans the whole window.
@@ -215,12 +216,12 @@ def settle(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc:
     sum_lat, sum_lon = 0, 0
     covered = False
     while n < s.ring_n:
-        if distance(s.ring_lat[i], s.ring_lon[i], lat, lon) > 2.5 * R.radius_m:
+        if distance(s.ring_lat[i], s.ring_lon[i], lat, lon) > 2.5 * rule.radius_m:
             return
         sum_lat += s.ring_lat[i] - lat
         sum_lon += unwrap(s.ring_lon[i] - lon)
         n += 1
-        if t - s.ring_t[i] >= R.window_ms:
+        if t - s.ring_t[i] >= rule.window_ms:
             covered = True
             break
         i = (i - 1 + RING) % RING
@@ -231,7 +232,7 @@ def settle(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc:
     i = s.ring_head
     outside = 0
     for _ in range(n):
-        if distance(s.ring_lat[i], s.ring_lon[i], mid_lat, mid_lon) > R.radius_m:
+        if distance(s.ring_lat[i], s.ring_lon[i], mid_lat, mid_lon) > rule.radius_m:
             outside += 1
         i = (i - 1 + RING) % RING
     if outside * 10 > n:
@@ -244,7 +245,7 @@ def settle(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc:
     misses = 0
     while k < s.ring_n:
         d = distance(s.ring_lat[i], s.ring_lon[i], mid_lat, mid_lon)
-        if d > R.radius_m:
+        if d > rule.radius_m:
             misses += 1
             if k >= n or misses > 1 + n // 10:
                 break
@@ -265,17 +266,17 @@ def settle(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc:
     s.rest_in_t = t
     s.rest_in_lat = lat
     s.rest_in_lon = lon
-    _open(s, work, R, out, start, width, speed, 0)
+    _open(s, work, rule, out, start, width, speed, 0)
 
 
 @njit(cache=True)
-def resting(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc: float) -> None:
+def resting(s: Any, work: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float) -> None:
     """While at rest: take the fix in, or count it towards leaving."""
     d = distance(centre_lat(s), centre_lon(s), lat, lon)
-    if d <= R.inside_m + 0.5 * min(acc, 100.0):
+    if d <= rule.inside_m + 0.5 * min(acc, 100.0):
         s.out_n = 0
         s.out_far = 0
-        if d <= R.radius_m or s.rest_in_t + 600_000 < t:
+        if d <= rule.radius_m or s.rest_in_t + 600_000 < t:
             s.rest_silence = max(s.rest_silence, t - s.rest_in_t)
             _take(s, t, lat, lon, acc)
         if d > s.rest_radius:
@@ -284,7 +285,7 @@ def resting(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc
     if s.out_n == 0:
         s.out_t = t
     s.out_n += 1
-    if d > R.far_m + acc:
+    if d > rule.far_m + acc:
         s.out_far += 1
-    if (s.out_n >= R.exit_fixes and t - s.out_t >= R.exit_ms) or s.out_far >= 2:
+    if (s.out_n >= rule.exit_fixes and t - s.out_t >= rule.exit_ms) or s.out_far >= 2:
         _close(s, work, out, s.rest_in_t, s.out_t - s.rest_in_t, s.v, 0)

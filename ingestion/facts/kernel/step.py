@@ -28,7 +28,7 @@ def start(s: Any, device: int) -> None:
 
 
 @njit(cache=True)
-def _accept(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc: float, reported: float) -> None:
+def _accept(s: Any, work: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, reported: float) -> None:
     if not s.has:
         s.has = 1
         s.t, s.lat, s.lon, s.acc = t, lat, lon, acc
@@ -38,31 +38,31 @@ def _accept(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc
     s.now_t = t
     gap = t - s.t
     rested = False
-    if gap >= R.silence_ms:
+    if gap >= rule.silence_ms:
         was = s.at_rest
-        rested = silence(s, work, R, out, t, lat, lon, acc)
-        silence_in_leg(s, work, R, out, t, lat, lon)
+        rested = silence(s, work, rule, out, t, lat, lon, acc)
+        silence_in_leg(s, work, rule, out, t, lat, lon)
         if rested and not was and s.at_rest:
-            on_rest(s, work, R, out)
-    v = speed_of(s, R, t, lat, lon, acc, reported)
-    on_move(s, work, R, out, t, lat, lon, acc, v)
+            on_rest(s, work, out)
+    v = speed_of(s, rule, t, lat, lon, acc, reported)
+    on_move(s, work, rule, out, t, lat, lon, acc, v)
     kept = push(s, t, lat, lon)
     if s.at_rest:
-        resting(s, work, R, out, t, lat, lon, acc)
-    elif kept and v < R.fast_mps:
-        settle(s, work, R, out, t, lat, lon, acc)
+        resting(s, work, rule, out, t, lat, lon, acc)
+    elif kept and v < rule.fast_mps:
+        settle(s, work, rule, out, t, lat, lon, acc)
         if s.at_rest:
-            on_rest(s, work, R, out)
+            on_rest(s, work, out)
     s.t, s.lat, s.lon, s.acc = t, lat, lon, acc
 
 
 @njit(cache=True)
-def _suspicious(s: Any, R: Any, t: int, lat: int, lon: int, acc: float) -> int:
+def _suspicious(s: Any, rule: Any, t: int, lat: int, lon: int, acc: float) -> int:
     """0 plausible, 1 far (> spike_m), 2 faster than any vehicle beyond the accuracies."""
     d = distance(s.lat, s.lon, lat, lon)
-    if d <= R.spike_m:
+    if d <= rule.spike_m:
         return 0
-    if d - acc - s.acc > R.teleport_mps * max(1.0, (t - s.t) * 0.001):
+    if d - acc - s.acc > rule.teleport_mps * max(1.0, (t - s.t) * 0.001):
         return 2
     return 1
 
@@ -75,28 +75,28 @@ def _hold(s: Any, t: int, lat: int, lon: int, acc: float, reported: float) -> No
 
 
 @njit(cache=True)
-def on_fix(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc: float, reported: float) -> None:
+def on_fix(s: Any, work: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, reported: float) -> None:
     """A canonical fix: gate, then the machine. ``acc`` metres, NaN where none was reported; ``reported`` m/s or NaN."""
-    if acc <= 0.0 or acc > R.max_accuracy_m:
+    if acc <= 0.0 or acc > rule.max_accuracy_m:
         return
     if not acc > 0.0:
-        acc = R.assumed_accuracy_m
+        acc = rule.assumed_accuracy_m
     if not reported >= 0.0:
         reported = -1.0
     release = 0
     if s.has and s.pend_n > 0:
         first = distance(s.lat, s.lon, s.pend_lat[0], s.pend_lon[0])
         now = distance(s.lat, s.lon, lat, lon)
-        if now < R.spike_return * first and t - s.pend_t[0] <= R.spike_ms:
+        if now < rule.spike_return * first and t - s.pend_t[0] <= rule.spike_ms:
             s.pend_n = 0
-        elif s.pend_fast == 2 and s.pend_n < R.look_ahead and t - s.pend_t[0] <= R.spike_ms:
+        elif s.pend_fast == 2 and s.pend_n < rule.look_ahead and t - s.pend_t[0] <= rule.spike_ms:
             _hold(s, t, lat, lon, acc, reported)
             return
         else:
             release = s.pend_n
     for step in range(2):  # first what waited, then this fix, judged against what waited
         if step == 1:
-            level = _suspicious(s, R, t, lat, lon, acc) if s.has else 0
+            level = _suspicious(s, rule, t, lat, lon, acc) if s.has else 0
             s.pend_fast = level
             s.pend_n = 0
             _hold(s, t, lat, lon, acc, reported)
@@ -104,7 +104,7 @@ def on_fix(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc:
                 return
             release = 1
         for i in range(release):
-            _accept(s, work, R, out, s.pend_t[i], s.pend_lat[i], s.pend_lon[i], s.pend_acc[i], s.pend_v[i])
+            _accept(s, work, rule, out, s.pend_t[i], s.pend_lat[i], s.pend_lon[i], s.pend_acc[i], s.pend_v[i])
     s.pend_n = 0
 
 
@@ -112,7 +112,7 @@ def on_fix(s: Any, work: Any, R: Any, out: Any, t: int, lat: int, lon: int, acc:
 def on_record(
     s: Any,
     work: Any,
-    R: Any,
+    rule: Any,
     out: Any,
     event: int,
     t: int,
@@ -127,8 +127,8 @@ def on_record(
     s.now = event
     s.now_t = t
     if activity < 0:
-        on_fix(s, work, R, out, t, lat, lon, acc, v)
+        on_fix(s, work, rule, out, t, lat, lon, acc, v)
     else:
-        on_motion(s, work, R, out, t, activity, confidence)
-    if t - R.watermark_ms >= s.queue_due or s.queue_n > QUEUE:
-        finalise(s, work, out, t - R.watermark_ms)
+        on_motion(s, work, rule, out, t, activity, confidence)
+    if t - rule.watermark_ms >= s.queue_due or s.queue_n > QUEUE:
+        finalise(s, work, out, t - rule.watermark_ms)

@@ -1,4 +1,4 @@
-"""The kernel's records: rules in, state within, milestone rows out. Everything is fixed-size, so a device's state is bounded."""
+"""The kernel's records: rules in, state within, milestone rows out. All fixed-size: a device's state is bounded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-NONE: Final = np.int64(-(2**62))
+NONE: Final = -(2**62)
 """Null in an integer column of ROW."""
 
 RING: Final = 64
@@ -126,7 +126,8 @@ ROW: Final = np.dtype(
     ],
     align=True,
 )
-"""One milestone. Times and widths in ms, places in 1e-7 degrees, speeds in cm/s, NONE = null. A fact is (device, kind, anchor)."""
+"""One milestone of a fact (device, kind, anchor). Times and widths in ms, places in 1e-7 degrees, speeds in cm/s,
+NONE = null."""
 
 CONTENT_FROM: Final = 4
 """ROW's fields from this index on are what a revision says (compared to tell a change)."""
@@ -135,7 +136,7 @@ SLOT_STOP, SLOT_LEFT, SLOT_QUEUE = 0, 1, 2
 QUEUE: Final = 16
 """Closed facts that may wait for the watermark; beyond it the oldest becomes final early."""
 SLOTS: Final = SLOT_QUEUE + 2 * QUEUE
-"""Work rows of a device: the current stop, the current candidate, the queue (and room for what one record can close)."""
+"""Work rows of a device: current stop, current candidate, the queue (with room for what one record can close)."""
 
 _RING = (RING,)
 _PEND = (PENDING,)
