@@ -17,7 +17,8 @@ def _home() -> Path:
     """The home that the feature_store.yaml in use belongs to, so that sources, registry and online store agree."""
     context = click.get_current_context(silent=True)
     chosen = context.obj.get("FS_YAML_FILE") if context is not None and isinstance(context.obj, dict) else None
-    home = home_of(Path(chosen) if chosen else Path(__file__).with_name("feature_store.yaml"))
+    here = Path(__file__).resolve().parent
+    home = home_of(Path(chosen or here / "feature_store.yaml"), here)
     wanted = os.environ.get("PARKED_HOME")
     if wanted and Path(wanted).expanduser().resolve() != home:
         raise click.UsageError(

@@ -18,8 +18,9 @@ REPO_YAML: Final = Path(__file__).with_name("feature_store.yaml")
 _SQLITE: Final = "sqlite:///"
 
 
-def home_of(yaml_file: Path) -> Path:
-    """The home a feature_store.yaml keeps its data in, absolute: the folder above its online store's.
+def home_of(yaml_file: Path, repo: Path = REPO_YAML.parent) -> Path:
+    """The home a feature_store.yaml keeps its data in, absolute: the folder above its online store's. A relative path
+    counts from ``repo``, as Feast does.
 
     Raises InputError for a file that names no online store in a file.
     """
@@ -29,7 +30,7 @@ def home_of(yaml_file: Path) -> Path:
         raise InputError(
             f"{yaml_file}: no online_store path ({error!r})", mend="use feature_repo/feature_store.yaml"
         ) from None
-    return (REPO_YAML.parent / online).resolve().parent.parent
+    return (repo / online).resolve().parent.parent
 
 
 def store_config(home: Path) -> dict[str, Any]:

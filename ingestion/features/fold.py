@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from feature_repo.declare import CANDIDATE, DEVICE, PLACE, VIEWS, Catalogue, Feature, Fold, declared
+from feature_repo.declare import CANDIDATE, DEVICE, PLACE, VIEWS, Catalogue, Dtype, Feature, Fold, declared
 from feature_repo.fact import RETRACTED, Fact, facts_of
 from feature_repo.known import Known
 from parked.errors import InputError, InternalError
@@ -161,8 +161,11 @@ class _Folder:
 
 def _column(field: pa.Field, values: Row, feature: Feature | None) -> pa.Array:
     try:
-        column = pa.array(values, type=field.type)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        if feature is not None and feature.dtype is Dtype.INT64:
+            column = pa.array(values).cast(field.type)  # pa.array(type=int64) would cut 0.5 to 0
+        else:
+            column = pa.array(values, type=field.type)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         raise InternalError(f"feature {field.name!r} gave a value that is no {field.type}: {error}") from None
     if feature is not None and pa.types.is_floating(field.type) and pc.any(pc.is_nan(column)).as_py():
         raise InternalError(f"feature {field.name!r} gave NaN; a fold returns None where the value is not known")

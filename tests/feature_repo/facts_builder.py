@@ -162,6 +162,7 @@ class Driver:
         last = self._last
         at = last["left"] + int(lag_s * SECOND) + 5 * MINUTE
         self.say(f"v{last['name']}", "vehicle_left", last["left"], at, status="RETRACTED", **last["leg"])
+        self._last = None
 
 
 def commuter(device_id: str = "d1", days: int = 4, seed: int = 0) -> Driver:
@@ -176,3 +177,33 @@ def commuter(device_id: str = "d1", days: int = 4, seed: int = 0) -> Driver:
             driver.retract_last()
         driver.trip(to=HOME, stay_s=13 * 3600)
     return driver
+
+
+PLACES = tuple(offset_m(*HOME, east, north) for east, north in ((0, 0), (90, 20), (260, 0), (3000, 1000)))
+"""Near, next cell, two cells on, far."""
+
+
+def rough(events: list[tuple[int, int, int | None, int, int, int]], device_id: str = "d1") -> list[Row]:
+    """Revisions that no kernel would make, to try the folds' bookkeeping: one per event, an event being (fact number,
+    start minute, minutes it lasted or None, place number, status number, minute it became available).
+
+    Facts 0-3 are candidates, 4-6 stops, 7-8 halts.
+    """
+    rows = []
+    for revision, (number, start, lasted, place, status, available) in enumerate(events):
+        kind = "vehicle_left" if number < 4 else "stop" if number < 7 else "halt"
+        began = START + start * MINUTE
+        rows.append(
+            row(
+                device_id, f"{kind}-{number}", kind, began, START + available * MINUTE,
+                at=PLACES[place], revision=revision, status=("PROVISIONAL", "FINAL", "RETRACTED")[status],
+                ended_at=None if lasted is None else began + lasted * MINUTE,
+                followed_by="foot" if kind == "vehicle_left" else None,
+                leg_started_at=began - 5 * MINUTE if kind == "vehicle_left" else None,
+                leg_distance_m=1000.0 + number if kind == "vehicle_left" else None,
+                leg_fixes=30 if kind == "vehicle_left" else None,
+                leg_halts=1 if kind == "vehicle_left" else None,
+                return_m=10.0 if kind == "vehicle_left" and lasted is not None else None,
+            )
+        )  # fmt: skip
+    return rows
