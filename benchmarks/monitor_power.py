@@ -33,7 +33,7 @@ Change = Callable[[pd.DataFrame, np.random.Generator], pd.DataFrame]
 def world(
     rng: np.random.Generator, phones: np.ndarray, days: range, *, per_day: float, moments: int, levels: np.ndarray
 ) -> pd.DataFrame:
-    """Rows of ``phones`` over ``days`` (0 is a Monday); numbers have sd 1, 0.5 between phones, 0.2 between their days."""
+    """Rows of ``phones`` over ``days`` (0 is a Monday); numbers have sd 1: 0.5 between phones, 0.2 between days."""
     trips = rng.poisson(per_day, size=(len(phones), len(days)))
     phone, day = np.repeat(np.indices(trips.shape).reshape(2, -1), trips.ravel(), axis=1)
     day_level = rng.normal(0, 0.2, size=(len(phones), len(days), len(NUMBERS)))
@@ -124,9 +124,8 @@ def trial(seed: int, change: Change, *, phones: int, strangers: float) -> tuple[
         served = Served(window, frame, len(frame), 0)
         weights = context_weights(reference, frame, "age_s")
         drifts = measure(
-            reference, served, [], columns, policy.triggers.feature_drift, rng,
-            weights=weights, context="age_s", past_needed=30,
-        )  # fmt: skip
+            reference, served, [], columns, policy.triggers.feature_drift, policy.window, rng, weights=weights
+        )
         look = Look(tuple(d.reading() for d in drifts), served.rows, served.devices)
         seen = Observation(window.end, window.start, window.end, "m:1", 0, {"feature_drift": look})
         decision = decide(history, seen, policy)

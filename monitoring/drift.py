@@ -11,7 +11,7 @@ import pandas as pd
 
 from monitoring.context import context_weights
 from monitoring.limits import Blocks, Limit, limit_of_past, limits_of_training
-from monitoring.policy import DriftTrigger
+from monitoring.policy import DriftTrigger, WindowPolicy
 from monitoring.statistics import Coded, Floats, code_feature
 from monitoring.triggers import Reading
 from monitoring.windows import DAY_US, Served, Window
@@ -71,28 +71,27 @@ def measure(
     past: Sequence[Served],
     columns: Sequence[Column],
     policy: DriftTrigger,
+    looking: WindowPolicy,
     rng: np.random.Generator,
     *,
     weights: Floats,
-    context: str | None,
-    past_needed: int,
 ) -> list[Drift]:
     """The drift of every column that has rows on both sides, in order.
 
     ``reference``: ``device_id``, ``candidate_id``, ``asked_at_us`` and the columns, weighted by ``weights`` to
-    the served context. ``past``: quiet earlier windows; where ``past_needed`` of them hold enough rows the limits rest
-    on them, else on pseudo-windows of the training set (``monitoring.limits``).
+    the served context. ``past``: quiet earlier windows; where ``looking.past_windows`` of them hold enough rows the
+    limits rest on them, else on pseudo-windows of the training set (``monitoring.limits``).
     """
     usable = [c for c in columns if len(reference) and served.rows]
     coded = [_code(column, reference, served.frame) for column in usable]
     if not coded:
         return []
     enough = [w for w in past if w.rows >= policy.min_rows and w.devices >= policy.min_devices]
-    if len(enough) >= past_needed:
-        limits = _limits_of_past(reference, enough, usable, context)
+    if len(enough) >= looking.past_windows:
+        limits = _limits_of_past(reference, enough, usable, looking.context)
     else:
         before, now = blocks_of(reference, served.frame)
-        limits = limits_of_training(coded, before, now, rng, weights=weights)
+        limits = limits_of_training(coded, before, now, rng, weights=weights, replicates=looking.pseudo_windows)
     return [_judge(feature, feature.observed(weights), limits[feature.name], policy) for feature in coded]
 
 

@@ -164,12 +164,13 @@ def _past(decision: TriggerDecision, run: MonitorRun) -> Past:
         end=run.window_to,
         model_tag=run.model_tag,
         labels_known=int(run.statistics.get("labels_known", 0)),
-        states={name: _state(state) for name, state in decision.triggers.items()},
+        states={name: state_of(state) for name, state in decision.triggers.items()},
         action=cast(Action, decision.action),
         outcome=cast(Outcome, decision.outcome),
     )
 
 
-def _state(kept: dict[str, Any]) -> TriggerState:
+def state_of(kept: dict[str, Any]) -> TriggerState:
+    """A trigger's state from its JSON (``TriggerState.as_dict``)."""
     lists = {name: tuple(kept.get(name, ())) for name in ("reached", "raised")}
     return TriggerState(**{**kept, **lists})

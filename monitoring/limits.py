@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +23,6 @@ import numpy.typing as npt
 from monitoring.statistics import Coded, Codes, Floats
 
 Flags = npt.NDArray[np.bool_]
-
-REPLICATES: Final = 200
-"""Pseudo-windows drawn: the standard error of the sd is then 5 % of it (1 / sqrt(2 * 200))."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,7 @@ def limits_of_training(
     rng: np.random.Generator,
     *,
     weights: Floats,
-    replicates: int = REPLICATES,
+    replicates: int,
 ) -> dict[str, Limit]:
     """Limits by feature name from ``replicates`` pseudo-windows cut out of the training set.
 
@@ -84,11 +80,14 @@ def limits_of_training(
     same order. A pseudo-window's rows are drawn by weight, so that it is made up as the reference is.
     """
     scores: dict[str, list[float]] = {feature.name: [] for feature in features}
-    for chosen, rest in _pseudo_windows(reference, current, weights, rng, replicates):
-        for feature in features:
+    steps = [feature.coarse() for feature in features]
+    wholes = [feature.counts(feature.reference, weights) for feature in steps]
+    for chosen, gone in _pseudo_windows(reference, current, weights, rng, replicates):
+        for feature, whole in zip(steps, wholes, strict=True):
             window = feature.counts(feature.reference[chosen])
-            others = feature.counts(feature.reference[rest], weights[rest])
-            scores[feature.name].append(feature.distance(others, window))
+            # fewer rows leave the reference than stay, so what stays is counted by what leaves
+            rest = np.maximum(whole - feature.counts(feature.reference[gone], weights[gone]), 0.0)
+            scores[feature.name].append(feature.distance(rest, window))
     return {name: _limit(values) for name, values in scores.items()}
 
 
@@ -103,8 +102,8 @@ def _limit(values: list[float]) -> Limit:
 
 def _pseudo_windows(
     reference: Blocks, current: Blocks, weights: Floats, rng: np.random.Generator, replicates: int
-) -> list[tuple[Codes, Flags]]:
-    """Row indices of each pseudo-window and the mask of the reference rows left to score it against."""
+) -> list[tuple[Codes, Codes]]:
+    """Row indices of each pseudo-window, and those that leave the reference it is scored against."""
     devices, device = np.unique(reference.device, return_inverse=True)
     asked = np.unique(current.device)
     known = np.isin(asked, devices).mean()
@@ -122,16 +121,17 @@ def _pseudo_windows(
     block_eligible = np.zeros(len(block_device), dtype=np.bool_)
     block_eligible[block[eligible]] = True
 
-    windows: list[tuple[Codes, Flags]] = []
+    windows: list[tuple[Codes, Codes]] = []
+    total = weights.sum()
     for _ in range(replicates):
         role = np.zeros(len(devices), dtype=np.int8)  # 0 not asked, 1 familiar, 2 stranger
         drawn = rng.permutation(len(devices))[: familiar + strangers]
         role[drawn[:familiar]], role[drawn[familiar:]] = 1, 2
         chosen_block = _first_days(block_device, block_eligible & (role[block_device] > 0), days_each, rng)
-        chosen = np.flatnonzero(chosen_block[block] & (weights > 0))
-        rest = ~chosen_block[block] & (role[device] != 2) & (weights > 0)
-        if len(chosen) and rest.any():
-            windows.append((_one_each(chosen, reference.candidate, weights, rng)[: len(current.device)], rest))
+        gone = np.flatnonzero((chosen_block | (role[block_device] == 2))[block])
+        chosen = gone[chosen_block[block[gone]] & (weights[gone] > 0)]
+        if len(chosen) and weights[gone].sum() < total * (1 - 1e-9):
+            windows.append((_one_each(chosen, reference.candidate, weights, rng)[: len(current.device)], gone))
     return windows
 
 

@@ -71,17 +71,23 @@ def observe(
     if served.rows:
         qualities = quality.look(reference.frame, served.frame, judged, reference.categorical, weights)
         past = _quiet_past(settings, window, question, policy, history, reference.model_tag)
-        common: dict[str, Any] = {"context": policy.window.context, "past_needed": policy.window.past_windows}
         columns = [Column(q.name, PREFIX + q.name, q.categorical) for q in qualities]
         drifts = drift.measure(
-            reference.frame, served, past, columns, policy.triggers.feature_drift, rng, weights=weights, **common
+            reference.frame, served, past, columns, policy.triggers.feature_drift, policy.window, rng, weights=weights
         )
         held = reference.held_out()
         if len(held):
             probability = [Column(PROBABILITY, PROBABILITY, False)]
             held_weights = context_weights(held, served.frame, policy.window.context)
             predictions = drift.measure(
-                held, served, past, probability, policy.triggers.prediction_drift, rng, weights=held_weights, **common
+                held,
+                served,
+                past,
+                probability,
+                policy.triggers.prediction_drift,
+                policy.window,
+                rng,
+                weights=held_weights,
             )
     labels = _labels(engine, window.end)
     performed = _performance(settings, engine, reference, window, policy, labels, rng)

@@ -33,6 +33,8 @@ class WindowPolicy(_Part):
     taken between rows of like context; the context itself is not judged."""
     ignore: list[str]
     """Features never judged."""
+    pseudo_windows: Annotated[int, Field(ge=20, le=5000)]
+    """Windows cut out of the training set to calibrate limits on; the sd's own error is 1 / sqrt(2 n) of it."""
     past_windows: Annotated[int, Field(ge=10)]
     """Quiet past windows needed before limits rest on them (an sd of fewer than 10 is noise)."""
 

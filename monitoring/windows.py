@@ -141,12 +141,12 @@ def read_windows(folder: Path, windows: Sequence[Window], question: Question) ->
             ) from None
     frame = _frame(table, question)
     logged = {int(index): (int(rows), int(bad)) for index, rows, bad in counts}
-    parts = dict(tuple(frame.groupby("window")))
+    parts = {index: part.drop(columns="window").reset_index(drop=True) for index, part in frame.groupby("window")}
+    nothing = empty_frame(question)
     served = []
     for window in windows:
         index = (to_us(window.start) - origin) // length
-        part = parts.get(index, frame.iloc[:0]).drop(columns="window").reset_index(drop=True)
-        served.append(Served(window, part, *logged.get(index, (0, 0))))
+        served.append(Served(window, parts.get(index, nothing), *logged.get(index, (0, 0))))
     return served
 
 
