@@ -15,7 +15,7 @@ from parked.schemas import TIME
 
 Mask = npt.NDArray[np.bool_]
 
-_ZONE: Final = r"(Z|[+-]\d{2}:?(\d{2})?)$"
+_ZONE: Final = r":\d{2}(\.\d+)?(Z|[+-]\d{2}:?(\d{2})?)$"
 _US_PER: Final = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 
@@ -55,8 +55,7 @@ def instants(text: pa.Array) -> tuple[pa.Array, Mask, npt.NDArray[np.object_]]:
         again, still_bad = cast_cells(trimmed, TIME)
         times = pc.replace_with_mask(times, pa.array(bad), again)
         zoned = np.asarray(pc.match_substring_regex(trimmed, _ZONE).to_numpy(zero_copy_only=False), dtype=np.bool_)
-        naive, unreadable = cast_cells(trimmed, pa.timestamp("us"))
-        del naive
+        _, unreadable = cast_cells(trimmed, pa.timestamp("us"))
         bad = bad.copy()
         bad[rows] = still_bad
         reasons[rows] = np.where(zoned | unreadable, Reason.BAD_TIME, Reason.TIME_WITHOUT_ZONE)
