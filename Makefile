@@ -1,0 +1,50 @@
+# Where You Parked. `make` alone lists the targets.
+SHELL := /bin/bash
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Where pip finds what it installs is the machine's own setting; no file here names an index.
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check lint types contracts lock bench-real clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11, or say make PYTHON=/path/to/python3.11"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing pinned, hash-checked dependencies into $(VENV) (once, about two minutes)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+install: $(STAMP)  ## Make .venv with .venv/bin/parked
+
+demo: install  ## The whole story in a few minutes: simulate, facts, features, train, serve, drift, refit, publish
+	@$(BIN)/parked demo
+
+test: install  ## Run every test
+	@$(BIN)/python -m pytest -q
+
+lint: install
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: install
+	@$(BIN)/mypy
+
+contracts: install
+	@$(BIN)/lint-imports
+
+check: lint types contracts test  ## All that CI runs: lint, types, import contracts, tests
+
+bench-real: install  ## Real drives against their tapped parking spots: prints the README's table
+	@$(BIN)/python -m benchmarks.real_drives
+
+lock: install  ## Renew the hash-pinned locks from pyproject.toml
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --extra dev pyproject.toml -o requirements/dev.txt
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url pyproject.toml -o requirements/runtime.txt
+
+clean:  ## Remove the environment and everything generated
+	rm -rf $(VENV) var build dist *.egg-info
