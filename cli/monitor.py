@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.console import JsonOption, emit, note, progress, table
+from cli.inputs import MOMENT, moment
 
 if TYPE_CHECKING:
     from monitoring.loop import MonitorOutcome
@@ -20,7 +20,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-MOMENT = "an ISO 8601 moment such as 2024-05-01 or 2024-05-01T12:00 (UTC unless it carries an offset)"
 PolicyOption = Annotated[Path | None, typer.Option(help="Trigger policy; default: the packaged one.")]
 
 
@@ -40,14 +39,16 @@ def run(
     """
     from monitoring.loop import run_monitor
     from monitoring.policy import load_policy
+    from monitoring.reference import published_tag
     from monitoring.refit import training_refit
     from parked.clock import system_clock
     from parked.opsdb.engine import open_database
     from parked.settings import load_settings
 
-    window_from, window_to = _moment("--from", start), _moment("--to", end)
+    window_from, window_to = moment("--from", start), moment("--to", end)
     rules = load_policy(policy)
     settings = load_settings()
+    published_tag(settings)  # before a database is made in an empty home
     engine = open_database(settings.database)
     with progress("monitoring") as advance:
         outcome = run_monitor(
@@ -73,10 +74,10 @@ def list_runs(
     Example: parked monitor list --limit 5
     """
     from monitoring import history
-    from parked.opsdb.engine import open_database
     from parked.settings import load_settings
+    from training.pipeline import open_registry
 
-    found = history.runs(open_database(load_settings().database), limit)
+    found = history.runs(open_registry(load_settings()), limit)
     if json:
         emit({"runs": [_run_dict(seen, decision) for seen, decision in found]}, json=True)
         return
@@ -100,11 +101,11 @@ def show(
     Example: parked monitor show 3
     """
     from monitoring import history
-    from parked.opsdb.engine import open_database
     from parked.settings import load_settings
+    from training.pipeline import open_registry
 
     settings = load_settings()
-    seen, decision = history.run(open_database(settings.database), run_id)
+    seen, decision = history.run(open_registry(settings), run_id)
     if json:
         emit({**_run_dict(seen, decision), "statistics": seen.statistics}, json=True)
         return
@@ -156,6 +157,7 @@ def watch(
     """
     from monitoring.loop import run_monitor
     from monitoring.policy import load_policy
+    from monitoring.reference import published_tag
     from monitoring.refit import training_refit
     from monitoring.watch import watch as look_on
     from parked.clock import system_clock
@@ -164,6 +166,7 @@ def watch(
 
     settings = load_settings()
     rules = load_policy(policy)
+    published_tag(settings)  # before a database is made in an empty home
     engine = open_database(settings.database)
     refit = training_refit(settings, engine, system_clock)
 
@@ -173,19 +176,6 @@ def watch(
     note(f"Looking every {every:g} minutes. Ctrl-C stops it.")
     look_on(look, every_s=every * 60, tell=lambda said: note(f"{system_clock():%Y-%m-%d %H:%M} UTC: {said}"))
     note("Stopped.")
-
-
-def _moment(option: str, text: str | None) -> datetime | None:
-    """Raises InputError for anything but MOMENT."""
-    from parked.errors import InputError
-
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InputError(f"{option} {text}: not a moment", mend=f"give {MOMENT}") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _told(outcome: MonitorOutcome) -> str:

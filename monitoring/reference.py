@@ -42,6 +42,14 @@ class Reference:
         return self.frame[self.frame["probability"].notna()]
 
 
+def published_tag(settings: Settings) -> str:
+    """The champion's tag. Raises NotFoundError where nothing is published, InternalError for a damaged pointer."""
+    pointer = read_pointer(settings.pointer_file)
+    if pointer is None:
+        raise NotFoundError("no model is published: there is nothing to monitor", mend="run `parked publish` first")
+    return pointer.model_tag
+
+
 def champion_reference(settings: Settings) -> Reference:
     """The published model's reference.
 
@@ -51,10 +59,8 @@ def champion_reference(settings: Settings) -> Reference:
     from training.model_store import load_model
     from training.split import HELD_OUT
 
-    pointer = read_pointer(settings.pointer_file)
-    if pointer is None:
-        raise NotFoundError("no model is published: there is nothing to monitor", mend="run `parked publish` first")
-    stored = load_model(settings, pointer.model_tag)
+    tag = published_tag(settings)
+    stored = load_model(settings, tag)
     recipe = stored.manifest.recipe
     rows = _some_phones(read_rows(settings.manifests_dir, recipe.rows))
     held = rows["split"].isin(HELD_OUT).to_numpy()
@@ -63,7 +69,7 @@ def champion_reference(settings: Settings) -> Reference:
         probability[held] = stored.fit.score(rows[held])
     card = stored.card
     return Reference(
-        model_tag=pointer.model_tag,
+        model_tag=tag,
         features=tuple(card.features),
         categorical=tuple(card.categorical),
         frame=reference_frame(rows, card.features, card.categorical, probability),

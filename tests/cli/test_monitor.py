@@ -91,9 +91,12 @@ def test_mistakes_are_told_in_one_line_and_change_nothing(served: Home, tmp_path
     assert answer("list")["runs"] == []
 
 
-def test_nothing_published_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_published_is_told_and_makes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARKED_HOME", str(tmp_path))
     assert "run `parked publish` first" in str(fault("run"))
+    assert "run `parked publish` first" in str(fault("watch"))
+    assert "run `parked train` first" in str(fault("list"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_policy_is_checked(tmp_path: Path) -> None:
