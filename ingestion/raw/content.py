@@ -84,11 +84,11 @@ def _from_hex_chunk(chunk: pa.Array) -> Hashes:
 
 def _hash_rows(columns: list[npt.NDArray[Any]]) -> Hashes:
     """SHA-256 of each row's 8-byte little-endian words, first 128 bits."""
-    packed = np.column_stack([column.view("<u8") for column in columns]).tobytes()
-    width = 8 * len(columns)
+    packed = np.column_stack([column.view("<u8") for column in columns])
+    rows = packed.view(f"V{packed.shape[1] * 8}").ravel().tolist()  # one bytes object a row
     sha = hashlib.sha256
-    digest = b"".join([sha(packed[i : i + width]).digest()[:16] for i in range(0, len(packed), width)])
-    words = np.frombuffer(digest, dtype=">u8").reshape(-1, 2).astype(np.uint64)
+    digests = b"".join([sha(row).digest() for row in rows])
+    words = np.frombuffer(digests, dtype=">u8").reshape(-1, 4)[:, :2].astype(np.uint64)
     return Hashes(np.ascontiguousarray(words[:, 0]), np.ascontiguousarray(words[:, 1]))
 
 

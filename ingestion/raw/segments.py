@@ -20,6 +20,8 @@ from parked.schemas import RAW_FIXES, RAW_MOTION
 
 SCHEMAS: Final = {"fixes": RAW_FIXES, "motion": RAW_MOTION}
 
+_REPEATING: Final = ("device_id", "platform", "source", "activity")
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -45,7 +47,7 @@ def write_segment(raw_dir: Path, kind: str, table: pa.Table, hashes: Hashes) -> 
     """
     name = hashlib.sha256(hashes.high.tobytes() + hashes.low.tobytes()).hexdigest()[:32]
     path = f"{kind}/{name}.parquet"
-    write_table(raw_dir / path, table)
+    write_table(raw_dir / path, table, dictionary=[name for name in _REPEATING if name in table.column_names])
     span = pc.min_max(table["event_time"]).as_py()
     return Segment(kind, path, sha256_of(raw_dir / path), table.num_rows, span["min"], span["max"])
 
