@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 
+from feature_repo.known import Known
 from parked.errors import SettingError
 from parked.schemas import KINDS, TIME
 
@@ -82,6 +83,13 @@ class Feature:
     since: str
     fold: Fold
     reads: frozenset[str]
+    """Kinds of facts whose revisions recompute it."""
+    alone: bool
+    """It takes the first of its view's PARAMETERS only. Such a candidate's fold changes with that candidate only."""
+
+    def of(self, subject: Any, known: Known) -> Any:
+        """Its value for ``subject`` (a candidate, a place, or ``known`` itself)."""
+        return self.fold(subject) if self.alone else self.fold(subject, known)
 
 
 class Catalogue:
@@ -105,8 +113,8 @@ class Catalogue:
         The function's name is the feature's name (unless ``name`` is given), its docstring the description, and its
         parameters are those of PARAMETERS (``known`` only where it is needed). It returns a value of ``dtype``, or None
         where the value is not known. ``since`` is the version of the definition: raise it when the function's meaning
-        changes. ``reads`` names the kinds of facts the fold looks at, so that the others do not recompute it: an
-        economy, never needed.
+        changes. ``reads`` names the kinds of facts a fold with ``known`` looks at, so that the others do not recompute
+        it: an economy, never needed.
 
         Raises SettingError for an unknown view or kind, a name taken or reserved, no docstring, other parameters.
         """
@@ -120,8 +128,17 @@ class Catalogue:
                 raise SettingError(
                     f"feature {called!r}: reads {sorted(kinds)}", mend=f"use kinds of {', '.join(KINDS)}"
                 )
-            alike = _called_alike(fold, view)
-            self._features[called] = Feature(called, view, dtype, about, owner, since, alike, kinds)
+            self._features[called] = Feature(
+                name=called,
+                view=view,
+                dtype=dtype,
+                description=about,
+                owner=owner,
+                since=since,
+                fold=fold,
+                reads=kinds,
+                alone=len(inspect.signature(fold).parameters) == 1,
+            )
             return fold
 
         return declare
@@ -169,13 +186,6 @@ class Catalogue:
                 *(pa.field(name, dtype.arrow, nullable=False) for name, dtype in STAMPS.items()),
             ]
         )
-
-
-def _called_alike(fold: Fold, view: str) -> Fold:
-    """``fold``, to be called with all PARAMETERS of its view."""
-    if len(inspect.signature(fold).parameters) == len(PARAMETERS[view]):
-        return fold
-    return lambda subject, _known: fold(subject)
 
 
 DECLARED: Final = Catalogue()

@@ -25,7 +25,8 @@ def _home() -> Path:
             f"PARKED_HOME={wanted} but this feature_store.yaml keeps its data in {home}; unset it, or run "
             "`parked features apply`, then `feast -f $PARKED_HOME/feast/feature_store.yaml ...`"
         )
-    (home / "feast").mkdir(parents=True, exist_ok=True)  # SQLite makes files, not folders
+    if context is not None:
+        (home / "feast").mkdir(parents=True, exist_ok=True)  # SQLite makes files, not folders
     return home
 
 

@@ -8,49 +8,49 @@ from feature_repo.known import Known
 from parked.geo import distance_m
 
 
-@feature(view=CANDIDATE, dtype=STRING, reads=LEFT)
+@feature(view=CANDIDATE, dtype=STRING)
 def followed_by(candidate: Fact) -> str | None:
     """What followed as far as known: unknown, rest, foot, vehicle or silence."""
     return candidate.followed_by
 
 
-@feature(view=CANDIDATE, dtype=STRING, reads=LEFT)
+@feature(view=CANDIDATE, dtype=STRING)
 def motion_after(candidate: Fact) -> str | None:
     """The phone's own activity after; null where it sends none."""
     return candidate.motion_after
 
 
-@feature(view=CANDIDATE, dtype=FLOAT64, reads=LEFT)
+@feature(view=CANDIDATE, dtype=FLOAT64)
 def speed_after_mps(candidate: Fact) -> float | None:
     """Speed away from the candidate, m/s."""
     return candidate.speed_after_mps
 
 
-@feature(view=CANDIDATE, dtype=FLOAT64, reads=LEFT)
+@feature(view=CANDIDATE, dtype=FLOAT64)
 def silence_s(candidate: Fact) -> float:
     """Longest gap without a fix right after, seconds."""
     return candidate.silence_s
 
 
-@feature(view=CANDIDATE, dtype=FLOAT64, reads=LEFT)
+@feature(view=CANDIDATE, dtype=FLOAT64)
 def walked_m(candidate: Fact) -> float | None:
     """Farthest seen on foot from the vehicle so far, metres."""
     return candidate.walked_m
 
 
-@feature(view=CANDIDATE, dtype=BOOL, reads=LEFT)
+@feature(view=CANDIDATE, dtype=BOOL)
 def ended(candidate: Fact) -> bool:
     """Whether a vehicle leg has begun since."""
     return candidate.ended_at is not None
 
 
-@feature(view=CANDIDATE, dtype=FLOAT64, reads=LEFT)
+@feature(view=CANDIDATE, dtype=FLOAT64)
 def away_s(candidate: Fact) -> float | None:
     """Time until a vehicle leg next began, seconds; null while none has. Half a minute is a red light or a bus stop."""
     return candidate.lasted_s
 
 
-@feature(view=CANDIDATE, dtype=FLOAT64, reads=LEFT)
+@feature(view=CANDIDATE, dtype=FLOAT64)
 def return_m(candidate: Fact) -> float | None:
     """Distance from here to where the next vehicle leg began, metres: small for a parked car, large after a taxi or a
     bus ride; null until one began."""

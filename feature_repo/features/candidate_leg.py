@@ -8,37 +8,37 @@ from feature_repo.known import Known
 from parked.geo import distance_m
 
 
-@feature(view=CANDIDATE, dtype=STRING, reads=LEFT)
+@feature(view=CANDIDATE, dtype=STRING)
 def status(candidate: Fact) -> str:
     """How settled the fact is: OPEN, PROVISIONAL, FINAL; RETRACTED once it was withdrawn."""
     return candidate.status
 
 
-@feature(view=CANDIDATE, dtype=FLOAT64, reads=LEFT)
+@feature(view=CANDIDATE, dtype=FLOAT64)
 def uncertainty_m(candidate: Fact) -> float:
     """Uncertainty of the place, metres."""
     return candidate.uncertainty_m
 
 
-@feature(view=CANDIDATE, dtype=FLOAT64, reads=LEFT)
+@feature(view=CANDIDATE, dtype=FLOAT64)
 def left_uncertainty_s(candidate: Fact) -> float:
     """Width of the interval in which the vehicle was left, seconds."""
     return candidate.started_uncertainty_s
 
 
-@feature(view=CANDIDATE, dtype=FLOAT64, reads=LEFT)
+@feature(view=CANDIDATE, dtype=FLOAT64)
 def accuracy_m(candidate: Fact) -> float | None:
     """Median reported accuracy of the fixes the candidate rests on, metres."""
     return candidate.accuracy_m
 
 
-@feature(view=CANDIDATE, dtype=INT64, reads=LEFT)
+@feature(view=CANDIDATE, dtype=INT64)
 def evidence_fixes(candidate: Fact) -> int:
     """Fixes the candidate rests on."""
     return candidate.fixes
 
 
-@feature(view=CANDIDATE, dtype=FLOAT64, reads=LEFT)
+@feature(view=CANDIDATE, dtype=FLOAT64)
 def leg_duration_s(candidate: Fact) -> float | None:
     """How long the vehicle leg before took, seconds."""
     if candidate.leg_started_at is None:
@@ -46,19 +46,19 @@ def leg_duration_s(candidate: Fact) -> float | None:
     return (candidate.started_at - candidate.leg_started_at) / SECOND_US
 
 
-@feature(view=CANDIDATE, dtype=FLOAT64, reads=LEFT)
+@feature(view=CANDIDATE, dtype=FLOAT64)
 def leg_distance_m(candidate: Fact) -> float | None:
     """Path length of the vehicle leg before, metres."""
     return candidate.leg_distance_m
 
 
-@feature(view=CANDIDATE, dtype=FLOAT64, reads=LEFT)
+@feature(view=CANDIDATE, dtype=FLOAT64)
 def leg_max_speed_mps(candidate: Fact) -> float | None:
     """Top speed of the vehicle leg before, m/s."""
     return candidate.leg_max_speed_mps
 
 
-@feature(view=CANDIDATE, dtype=FLOAT64, reads=LEFT)
+@feature(view=CANDIDATE, dtype=FLOAT64)
 def leg_mean_speed_mps(candidate: Fact) -> float | None:
     """Path length over duration of the vehicle leg before, m/s: a bus or a jam is slow."""
     duration = leg_duration_s(candidate)
@@ -67,13 +67,13 @@ def leg_mean_speed_mps(candidate: Fact) -> float | None:
     return candidate.leg_distance_m / duration
 
 
-@feature(view=CANDIDATE, dtype=INT64, reads=LEFT)
+@feature(view=CANDIDATE, dtype=INT64)
 def leg_fixes(candidate: Fact) -> int | None:
     """Fixes within the vehicle leg before."""
     return candidate.leg_fixes
 
 
-@feature(view=CANDIDATE, dtype=FLOAT64, reads=LEFT)
+@feature(view=CANDIDATE, dtype=FLOAT64)
 def leg_cadence_s(candidate: Fact) -> float | None:
     """Mean time between fixes in the vehicle leg before, seconds."""
     duration = leg_duration_s(candidate)
@@ -82,13 +82,13 @@ def leg_cadence_s(candidate: Fact) -> float | None:
     return duration / candidate.leg_fixes
 
 
-@feature(view=CANDIDATE, dtype=INT64, reads=LEFT)
+@feature(view=CANDIDATE, dtype=INT64)
 def leg_halts(candidate: Fact) -> int | None:
     """Short halts within the vehicle leg before: red lights, bus stops, jams."""
     return candidate.leg_halts
 
 
-@feature(view=CANDIDATE, dtype=FLOAT64, reads=LEFT)
+@feature(view=CANDIDATE, dtype=FLOAT64)
 def leg_halts_per_km(candidate: Fact) -> float | None:
     """Short halts per kilometre of the vehicle leg before, 1/km: a bus halts often. Null below 100 m."""
     if candidate.leg_halts is None or candidate.leg_distance_m is None or candidate.leg_distance_m < 100.0:
@@ -121,13 +121,13 @@ def from_previous_m(candidate: Fact, known: Known) -> float | None:
     return None if previous is None else distance_m(previous.lat, previous.lon, candidate.lat, candidate.lon)
 
 
-@feature(view=CANDIDATE, dtype=FLOAT64, reads=LEFT)
+@feature(view=CANDIDATE, dtype=FLOAT64)
 def speed_before_mps(candidate: Fact) -> float | None:
     """Approach speed, m/s."""
     return candidate.speed_before_mps
 
 
-@feature(view=CANDIDATE, dtype=STRING, reads=LEFT)
+@feature(view=CANDIDATE, dtype=STRING)
 def motion_before(candidate: Fact) -> str | None:
     """The phone's own activity before; null where it sends none."""
     return candidate.motion_before

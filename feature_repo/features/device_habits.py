@@ -22,7 +22,7 @@ def median(values: Iterable[float | None]) -> float | None:
     >>> median([3.0, None, 1.0])
     2.0
     """
-    known = sorted(value for value in values if value is not None)
+    known = sorted([value for value in values if value is not None])
     if not known:
         return None
     middle = len(known) // 2
@@ -39,7 +39,7 @@ def candidates_7d(known: Known) -> int:
 @feature(view=DEVICE, dtype=FLOAT64, reads=LEFT)
 def median_leg_m(known: Known) -> float | None:
     """Median path length of the newest vehicle legs, metres."""
-    return median(candidate.leg_distance_m for candidate in known.recent(HABIT_LENGTH))
+    return median([candidate.leg_distance_m for candidate in known.recent(HABIT_LENGTH)])
 
 
 @feature(view=DEVICE, dtype=FLOAT64, reads=LEFT)
@@ -52,16 +52,18 @@ def quick_again_share(known: Known) -> float | None:
 @feature(view=DEVICE, dtype=FLOAT64, reads=LEFT)
 def median_accuracy_m(known: Known) -> float | None:
     """Median reported accuracy at the newest candidates, metres."""
-    return median(candidate.accuracy_m for candidate in known.recent(HABIT_LENGTH))
+    return median([candidate.accuracy_m for candidate in known.recent(HABIT_LENGTH)])
 
 
 @feature(view=DEVICE, dtype=FLOAT64, reads=LEFT)
 def median_cadence_s(known: Known) -> float | None:
     """Median over the newest vehicle legs of the mean time between fixes, seconds."""
     return median(
-        (candidate.started_at - candidate.leg_started_at) / SECOND_US / candidate.leg_fixes
-        for candidate in known.recent(HABIT_LENGTH)
-        if candidate.leg_started_at is not None and candidate.leg_fixes
+        [
+            (candidate.started_at - candidate.leg_started_at) / SECOND_US / candidate.leg_fixes
+            for candidate in known.recent(HABIT_LENGTH)
+            if candidate.leg_started_at is not None and candidate.leg_fixes
+        ]
     )
 
 

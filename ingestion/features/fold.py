@@ -7,7 +7,9 @@ taken so far.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Final
@@ -23,6 +25,7 @@ from parked.errors import InputError, InternalError
 from parked.schemas import FACTS
 
 Row = tuple[Any, ...]
+Numbered = tuple[tuple[int, Fold], ...]
 Progress = Callable[[int], None]
 
 BATCH_REVISIONS: Final = 20_000
@@ -48,11 +51,24 @@ def fold_facts(
     catalogue = catalogue or declared()
     table = _checked(facts)
     folder = _Folder(catalogue, _built_by(table, catalogue), exhaustive=exhaustive)
-    for batch in _whole_devices(table):
-        folder.take(batch)
-        if progress is not None:
-            progress(batch.num_rows)
+    with _no_collection():
+        for batch in _whole_devices(table):
+            folder.take(batch)
+            if progress is not None:
+                progress(batch.num_rows)
     return folder.tables()
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Folding makes millions of tuples and no cycles: the collector would walk them over and over for nothing."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _checked(facts: pa.Table) -> pa.Table:
@@ -94,7 +110,7 @@ class _Folder:
         self._built_by = built_by
         self.exhaustive = exhaustive
         self._features = {view: catalogue.of(view) for view in VIEWS}
-        self._folds: dict[tuple[str, frozenset[str]], tuple[tuple[int, Fold], ...]] = {}
+        self._folds: dict[tuple[str, frozenset[str], bool], tuple[Numbered, Numbered]] = {}
         self._done: dict[str, list[pa.Table]] = {view: [] for view in VIEWS}
         self._rows: dict[str, list[Row]] = {view: [] for view in VIEWS}
 
@@ -114,34 +130,44 @@ class _Folder:
     def add(self, view: str, head: Row, values: Row, moment: int) -> None:
         self._rows[view].append((*head, moment, *values, moment, self._built_by))
 
-    def evaluate(self, view: str, last: Row | None, kinds: frozenset[str], *arguments: Any) -> Row:
-        """The features of one key, in order of declaration: ``last``, with those that read ``kinds`` computed anew."""
+    def evaluate(
+        self, view: str, last: Row | None, kinds: frozenset[str], subject: Any, known: Known, *, own: bool = True
+    ) -> Row:
+        """The features of one key, in order of declaration: ``last``, with those that read ``kinds`` computed anew.
+
+        ``own``: whether the key's own fact was revised; where not, features that see nothing else stay.
+        """
         try:
             if last is None or self.exhaustive:
-                return tuple([feature.fold(*arguments) for feature in self._features[view]])
+                return tuple([feature.of(subject, known) for feature in self._features[view]])
             row = list(last)
-            for index, fold in self._reading(view, kinds):
-                row[index] = fold(*arguments)
+            alone, beside = self._reading(view, kinds, own)
+            for index, fold in alone:
+                row[index] = fold(subject)
+            for index, fold in beside:
+                row[index] = fold(subject, known)
             return tuple(row)
         except Exception as error:
-            raise self._blame(view, arguments, error) from error
+            raise self._blame(view, subject, known, error) from error
 
-    def _reading(self, view: str, kinds: frozenset[str]) -> tuple[tuple[int, Fold], ...]:
-        found = self._folds.get((view, kinds))
+    def _reading(self, view: str, kinds: frozenset[str], own: bool) -> tuple[Numbered, Numbered]:
+        """The folds to call with the subject alone, and those to call with what is known beside it."""
+        found = self._folds.get((view, kinds, own))
         if found is None:
-            numbered = enumerate(self._features[view])
-            found = tuple((index, feature.fold) for index, feature in numbered if feature.reads & kinds)
-            self._folds[view, kinds] = found
+            numbered = [(i, feature) for i, feature in enumerate(self._features[view]) if feature.reads & kinds]
+            alone = tuple((i, f.fold) for i, f in numbered if f.alone and (own or view != CANDIDATE))
+            found = alone, tuple((i, f.fold) for i, f in numbered if not f.alone)
+            self._folds[view, kinds, own] = found
         return found
 
     def withdrawn(self) -> Row:
         """The features of a candidate that was taken back: nothing is known of it but that."""
         return tuple([RETRACTED if feature.name == "status" else None for feature in self._features[CANDIDATE]])
 
-    def _blame(self, view: str, arguments: tuple[Any, ...], error: Exception) -> InternalError:
+    def _blame(self, view: str, subject: Any, known: Known, error: Exception) -> InternalError:
         for feature in self._features[view]:
             try:
-                feature.fold(*arguments)
+                feature.of(subject, known)
             except Exception:
                 return InternalError(f"feature {feature.name!r} of {view} failed: {error!r}")
         return InternalError(f"a feature of {view} fails on and off: {error!r}; folds must be pure")
@@ -207,7 +233,7 @@ class _Device:
         self._candidates(moment, kinds, touched, withdrawn)
         device = known.device_id
         last = self._last[DEVICE].get(device)
-        self._emit(DEVICE, device, (device,), self._folder.evaluate(DEVICE, last, kinds, known), moment)
+        self._emit(DEVICE, device, (device,), self._folder.evaluate(DEVICE, last, kinds, known, known), moment)
         for cell in sorted(known.places if self._folder.exhaustive else cells):
             last = self._last[PLACE].get(cell)
             values = self._folder.evaluate(PLACE, last, kinds, known.places[cell], known)
@@ -222,7 +248,11 @@ class _Device:
             for fact in touched:
                 for candidate in known.candidates_near(fact):
                     affected[candidate.fact_id] = candidate
-        new = [(c, self._folder.evaluate(CANDIDATE, rows.get(c.fact_id), kinds, c, known)) for c in affected.values()]
+        revised = {fact.fact_id for fact in touched}
+        new = [
+            (c, self._folder.evaluate(CANDIDATE, rows.get(name), kinds, c, known, own=name in revised))
+            for name, c in affected.items()
+        ]
         new += [(candidate, self._folder.withdrawn()) for candidate in withdrawn]
         for candidate, values in sorted(new, key=lambda row: row[0].fact_id):
             head = (candidate.fact_id, known.device_id, candidate.cell)

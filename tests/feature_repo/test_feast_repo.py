@@ -61,6 +61,7 @@ def test_plan_works_in_an_empty_home(feast, tmp_path):
 def test_after_feasts_apply_nothing_is_left_to_plan(feast, tmp_path):
     assert feast("apply").exit_code == 0
     assert "No changes to registry" in feast("plan").output
+    assert "place_state" in feast("feature-views", "list").output
     assert (tmp_path / "checkout" / "var" / "feast" / "registry.db").exists()
 
 

@@ -50,10 +50,8 @@ def value(name: str, known: Known, subject: str = "b") -> Any:
     feature = declared().get(name)
     assert feature is not None
     if feature.view == "device_state":
-        return feature.fold(known)
-    if feature.view == "place_state":
-        return feature.fold(known.places[subject], known)
-    return feature.fold(known.current(subject), known)
+        return feature.of(known, known)
+    return feature.of(known.places[subject] if feature.view == "place_state" else known.current(subject), known)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +161,7 @@ def test_the_phone_is_driving_once_a_leg_began_from_its_newest_candidate(day):
 
 def test_a_phone_without_facts_has_no_values_but_counts():
     nothing = Known("d0")
-    values = {f.name: f.fold(nothing) for f in declared().of("device_state")}
+    values = {f.name: f.of(nothing, nothing) for f in declared().of("device_state")}
     assert {name for name, found in values.items() if found is not None} == {"candidates_7d"}
     assert values["candidates_7d"] == 0
 
