@@ -21,7 +21,7 @@ from feature_repo.fact import RETRACTED, SECOND_US, Fact
 from feature_repo.timeline import Timeline
 from parked.geo import distance_m
 
-PLACE_MEMORY: Final = 100
+PLACE_MEMORY: Final = 50
 """A place is remembered by its newest stays and its newest candidates, this many each: bounds the work per revision."""
 
 HALT_NEAR_M: Final = 150.0

@@ -11,7 +11,7 @@ from feature_repo.known import Known
 
 HABIT_LENGTH: Final = 50
 """Newest candidates that make a habit: about two weeks of a commuter."""
-QUICK_S: Final = 180.0
+QUICK_US: Final = 180 * SECOND_US
 """A vehicle leg that begins again within this time: a bus stop, a light, a drop-off."""
 WEEK_US: Final = 7 * DAY_US
 
@@ -45,8 +45,8 @@ def median_leg_m(known: Known) -> float | None:
 @feature(view=DEVICE, dtype=FLOAT64, reads=LEFT)
 def quick_again_share(known: Known) -> float | None:
     """Share of the newest candidates that have ended from which a vehicle leg began again within 3 minutes."""
-    lasted = [away for candidate in known.recent(HABIT_LENGTH) if (away := candidate.lasted_s) is not None]
-    return sum(away <= QUICK_S for away in lasted) / len(lasted) if lasted else None
+    lasted = [c.ended_at - c.started_at for c in known.recent(HABIT_LENGTH) if c.ended_at is not None]
+    return sum([away <= QUICK_US for away in lasted]) / len(lasted) if lasted else None
 
 
 @feature(view=DEVICE, dtype=FLOAT64, reads=LEFT)
