@@ -97,6 +97,8 @@ class TrainingConfig(_Part):
     categorical: tuple[str, ...]
     exclude: tuple[str, ...] = ()
     decision_ages_s: tuple[float, ...]
+    most_snapshots: int = Field(ge=1)
+    most_rows: int = Field(ge=100)
     labels: LabelRules
     split: SplitRules
     seed: int = Field(ge=0)

@@ -21,6 +21,8 @@ from training.snapshots import decision_moments, final_candidates, read_snapshot
 
 KEYS: Final = ("device_id", "candidate_id", "cell", "left_at_us", "decided_at_us")
 ORDER: Final = ["device_id", "left_at_us", "candidate_id", "decided_at_us"]
+_LEAST_NEGATIVES: Final = 0.05
+"""A negative never stands for more than twenty: beyond that its weight is noise."""
 JUDGED: Final = ("label", "label_source", "label_weight", "weight", "split")
 
 
@@ -67,13 +69,14 @@ def build_dataset(
             mend="import labels, or set labels.motion_rule in the training file",
         )
     cut_us = split.later_cut(labelled["left_at_us"], config.split)
-    moments = decision_moments(snapshots, config.decision_ages_s, as_of)
+    moments = decision_moments(snapshots, config.decision_ages_s, config.most_snapshots, as_of)
     judgment = labelled[["candidate_id", "left_at_us", "label", "label_source", "label_weight"]]
     moments = moments.drop(columns="left_at_us").merge(judgment, on="candidate_id")
     moments["split"] = split.assign(moments, cut_us, config.split)
+    moments, thinned = _thin(moments, config)
     purged = int((moments["split"] == split.PURGED).sum())
     moments = moments[moments["split"] != split.PURGED].sort_values(ORDER, kind="stable", ignore_index=True)
-    questions = questions_for(moments, snapshots, candidates, labelled, config)
+    questions = questions_for(snapshots, candidates, labelled, cut_us, config)
     rows, asked, features = _with_features(moments, questions, sources, config)
     progress()
     categorical = _categorical(rows, features, config)
@@ -90,6 +93,7 @@ def build_dataset(
         "candidates": {str(part): int(n) for part, n in rows.groupby("split")["candidate_id"].nunique().items()},
         "devices": {str(part): int(n) for part, n in rows.groupby("split")["device_id"].nunique().items()},
         "purged_rows": purged,
+        "negatives_kept": thinned,
         "outliers": outlier_counts,
         "outlier_rows": dropped,
         "questions": int(asked["question_id"].nunique()) if len(asked) else 0,
@@ -164,6 +168,24 @@ def typed(rows: pd.DataFrame, features: tuple[str, ...], categorical: tuple[str,
         for name in features
     }
     return rows.assign(**values)
+
+
+def _thin(moments: pd.DataFrame, config: TrainingConfig) -> tuple[pd.DataFrame, float]:
+    """At most about ``most_rows`` rows: a share of the negative candidates, by hash, weighing for those left out.
+
+    Most candidates are red lights, seen again and again; every parking is kept. Weighing by the inverse share keeps
+    base rate and calibration right (Horvitz, Thompson 1952). Returns the rows and the share of negatives kept.
+    """
+    negative = (moments["label"] == 0).to_numpy()
+    room = config.most_rows - int((~negative).sum())
+    share = min(1.0, max(_LEAST_NEGATIVES, room / max(1, int(negative.sum()))))
+    if share == 1.0:
+        return moments, 1.0
+    ids = moments.loc[negative, "candidate_id"].unique()
+    kept = {name for name in ids if split.device_share(str(name), "thin") < share}
+    moments = moments[~negative | moments["candidate_id"].isin(kept).to_numpy()].copy()
+    moments.loc[moments["label"] == 0, "label_weight"] /= share
+    return moments, share
 
 
 def _clean(rows: pd.DataFrame, outliers: OutlierRules, file: Path) -> tuple[pd.DataFrame, dict[str, int], int]:

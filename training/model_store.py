@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -72,11 +73,13 @@ def save_model(settings: Settings, fitted: Fit, card: ModelCard, manifest: Manif
             return folder
         shutil.rmtree(folder)
     labels = {"rules_version": card.rules_version, "feature_service": card.feature_service}
-    with bentoml.models.create(manifest.tag, labels=labels, _model_store=store) as created:
-        target = Path(created.path)
-        fitted.save(target / MODEL_FILE)
-        write_text(target / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
-        write_text(target / CARD_FILE, card.model_dump_json(indent=2) + "\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of BentoML's own libraries; not the user's to mend
+        with bentoml.models.create(manifest.tag, labels=labels, _model_store=store) as created:
+            target = Path(created.path)
+            fitted.save(target / MODEL_FILE)
+            write_text(target / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
+            write_text(target / CARD_FILE, card.model_dump_json(indent=2) + "\n")
     return folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -95,10 +96,13 @@ def real_sources(settings: Settings, engine: Engine) -> Sources:
     from parked.opsdb.labels import read_coverage, read_labels
 
     def retrieve(entities: pd.DataFrame, service: str) -> pd.DataFrame:
-        from feature_repo.retrieve import historical_features
-        from feature_repo.store import open_store
+        with warnings.catch_warnings():  # feast turns deprecations of its own libraries on; not the user's to mend
+            from feature_repo.retrieve import historical_features
+            from feature_repo.store import open_store
 
-        return historical_features(open_store(settings), entities, service)
+            store = open_store(settings)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return historical_features(store, entities, service)
 
     return Sources(retrieve, lambda moment: read_labels(engine, known_by=moment), lambda: read_coverage(engine))
 

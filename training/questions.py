@@ -20,6 +20,9 @@ from training.snapshots import RETRACTED
 CANDIDATES: Final = 3
 """How many candidates an answer weighs (``candidate_1..3`` of ``device_state``)."""
 
+LOOK_BACK: Final = 60
+"""How many candidates are looked through for them: most are retracted within minutes (a red light that was none)."""
+
 COLUMNS: Final = (
     "question_id",
     "rank",
@@ -36,27 +39,26 @@ COLUMNS: Final = (
 
 
 def questions_for(
-    moments: pd.DataFrame,
-    snapshots: pd.DataFrame,
-    candidates: pd.DataFrame,
-    labelled: pd.DataFrame,
-    config: TrainingConfig,
+    snapshots: pd.DataFrame, candidates: pd.DataFrame, labelled: pd.DataFrame, cut_us: int, config: TrainingConfig
 ) -> pd.DataFrame:
-    """At most ``questions_per_device`` questions per held-out device, spread evenly over its decision moments.
+    """``questions_per_device`` questions per held-out device, evenly over the time it was seen (others: after the cut).
 
     One row per question and candidate weighed (``rank`` 0 is the newest): COLUMNS. ``has_left``: the facts known then
-    say the vehicle left that candidate again; ``metres_off``: candidate to the true spot; ``vehicle_gone``: the facts
-    known at the training cut-off say the vehicle had left the true spot by then (no pin is right).
+    say the vehicle left that candidate again; ``metres_off``: candidate to the true spot; ``vehicle_gone``: no pin is
+    right, because nothing was parked yet or the facts known at the training cut-off say the vehicle had left by then.
 
-    The true spot is the newest candidate labelled a parking and left by then. Questions are skipped where there is
-    none yet, or where a newer candidate is unlabelled. Parkings the facts missed altogether are not asked about here:
-    they are counted as ``unmatched_parked`` labels.
+    The true spot is the newest candidate labelled a parking and left by then. Questions are skipped where a newer
+    candidate is unlabelled, and between the moment the vehicle may have left at the earliest (``ended_at``: the facts
+    put it at the start of a silence) and the moment that became known: the truth is not known there. Parkings the facts
+    missed altogether are not asked about here: they are counted as
+    ``unmatched_parked`` labels.
     """
-    picked = _moments(moments, config.evaluation.questions_per_device)
+    picked = _moments(snapshots, labelled, cut_us, config)
     if picked.empty:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in COLUMNS})
-    truth = _truth(picked, candidates, labelled, config.evaluation.return_within_m)
-    weighed = _weighed(truth, snapshots, candidates, config.evaluation.return_within_m)
+    within_m = config.evaluation.return_within_m
+    truth = _truth(picked, snapshots, candidates, labelled, within_m, 2 * config.labels.attach_within_s)
+    weighed = _weighed(truth, snapshots, candidates, within_m)
     return weighed.sort_values(["question_id", "rank"], kind="stable", ignore_index=True)[list(COLUMNS)]
 
 
@@ -67,36 +69,60 @@ def left_again(ended_us: Floats, return_m: Floats, at_us: Floats, within_m: floa
         return np.asarray((ended_us <= at_us) & ~(return_m > within_m), dtype=np.bool_)
 
 
-def _moments(moments: pd.DataFrame, per_device: int) -> pd.DataFrame:
-    held = moments[moments["split"].isin(split.HELD_OUT)]
-    held = held[["device_id", "decided_at_us", "split"]].drop_duplicates(["device_id", "decided_at_us"])
-    held = held.sort_values(["device_id", "decided_at_us"], kind="stable", ignore_index=True)
-    place = held.groupby("device_id").cumcount().to_numpy()
-    size = held.groupby("device_id")["split"].transform("size").to_numpy()
-    chosen = (
-        (place * per_device) // size != ((place - 1) * per_device) // size if per_device else np.zeros(len(held), bool)
-    )
-    held = held[chosen].reset_index(drop=True)
-    held["question_id"] = np.arange(len(held))
-    return held
+def _floats(column: pd.Series) -> Floats:
+    return column.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def _truth(picked: pd.DataFrame, candidates: pd.DataFrame, labelled: pd.DataFrame, within_m: float) -> pd.DataFrame:
-    """``picked`` where the true spot is known, + ``truth_lat``, ``truth_lon`` and ``vehicle_gone``."""
+def _moments(snapshots: pd.DataFrame, labelled: pd.DataFrame, cut_us: int, config: TrainingConfig) -> pd.DataFrame:
+    """``question_id``, ``device_id``, ``decided_at_us``, ``split``: moments evenly over each device's span, with an
+    offset of the device's own (its hash), so that not all are asked at the same time of day."""
+    seen = snapshots.groupby("device_id")["at_us"].agg(["min", "max"])
+    seen = seen[seen.index.isin(labelled["device_id"])].sort_index()
+    rules, many = config.split, config.evaluation.questions_per_device
+    parts = []
+    for device, first, last in zip(seen.index, seen["min"], seen["max"], strict=True):
+        held = split.device_share(str(device), rules.salt) < rules.test_devices
+        start = int(first) if held else max(int(first), cut_us)
+        if start >= last:
+            continue
+        offset = split.device_share(str(device), "asked")
+        asked = start + ((np.arange(many) + offset) / many * (int(last) - start)).astype(np.int64)
+        part = split.TEST_DEVICES if held else split.TEST_LATER
+        parts.append(pd.DataFrame({"device_id": device, "decided_at_us": asked, "split": part}))
+    if not parts:
+        return pd.DataFrame({"question_id": [], "device_id": [], "decided_at_us": [], "split": []})
+    moments = pd.concat(parts, ignore_index=True)
+    return moments.assign(question_id=np.arange(len(moments)))
+
+
+def _truth(
+    picked: pd.DataFrame,
+    snapshots: pd.DataFrame,
+    candidates: pd.DataFrame,
+    labelled: pd.DataFrame,
+    within_m: float,
+    doubt_s: float,
+) -> pd.DataFrame:
+    """``picked`` where the truth is known, + ``truth_lat``, ``truth_lon`` (NaN: nothing parked yet), ``vehicle_gone``.
+
+    An unlabelled candidate within ``doubt_s`` of the true parking is an echo of it, not a doubt.
+    """
     parked = labelled[labelled["label"] == 1]
-    spots = parked[["device_id", "left_at_us", "truth_lat", "truth_lon", "ended_at_us", "return_m"]]
+    ended_known = snapshots[snapshots["ended_at_us"].notna()].groupby("candidate_id")["at_us"].min()
+    parked = parked.assign(ended_known_us=parked["candidate_id"].map(ended_known))
+    spots = parked[["device_id", "left_at_us", "truth_lat", "truth_lon", "ended_at_us", "ended_known_us", "return_m"]]
     asked = picked.sort_values("decided_at_us", kind="stable")
     truth = _newest_before(asked, spots.rename(columns={"left_at_us": "truth_us"}), "truth_us")
     unlabelled = candidates[~candidates["candidate_id"].isin(labelled["candidate_id"]) & ~candidates["retracted"]]
     doubts = unlabelled[["device_id", "left_at_us"]].rename(columns={"left_at_us": "doubt_us"})
     truth = _newest_before(truth, doubts, "doubt_us")
-    truth = truth[truth["truth_us"].notna() & ~(truth["doubt_us"] > truth["truth_us"])].copy()
-    truth["vehicle_gone"] = left_again(
-        truth["ended_at_us"].to_numpy(dtype=np.float64, na_value=np.nan),
-        truth["return_m"].to_numpy(dtype=np.float64, na_value=np.nan),
-        truth["decided_at_us"].to_numpy(dtype=np.float64),
-        within_m,
-    )
+    settled_us = truth["truth_us"].fillna(-np.inf) + doubt_s * 1e6
+    truth = truth[~(truth["doubt_us"] > settled_us)].copy()
+    at, back = truth["decided_at_us"].to_numpy(dtype=np.float64), _floats(truth["return_m"])
+    may_have_left = left_again(_floats(truth["ended_at_us"]), back, at, within_m)
+    left = left_again(_floats(truth["ended_known_us"]), back, at, within_m)
+    truth["vehicle_gone"] = left | truth["truth_us"].isna().to_numpy()
+    truth = truth[left | ~may_have_left]
     return truth[["question_id", "device_id", "decided_at_us", "split", "truth_lat", "truth_lon", "vehicle_gone"]]
 
 
@@ -108,7 +134,7 @@ def _newest_before(asked: pd.DataFrame, events: pd.DataFrame, moment: str) -> pd
 
 def _weighed(truth: pd.DataFrame, snapshots: pd.DataFrame, candidates: pd.DataFrame, within_m: float) -> pd.DataFrame:
     """The newest candidates of each question, as known at its moment."""
-    recent = _recent(truth, candidates, 2 * CANDIDATES)
+    recent = _recent(truth, candidates, LOOK_BACK)
     states = snapshots[
         ["candidate_id", "at_us", "status", "cell", "left_at_us", "lat", "lon", "ended_at_us", "return_m"]
     ]
@@ -128,9 +154,9 @@ def _weighed(truth: pd.DataFrame, snapshots: pd.DataFrame, candidates: pd.DataFr
     known = known[known["rank"] < CANDIDATES].reset_index(drop=True)
     known["left_at_us"] = known["left_at_us"].astype("int64")
     known["has_left"] = left_again(
-        known["ended_at_us"].to_numpy(dtype=np.float64, na_value=np.nan),
-        known["return_m"].to_numpy(dtype=np.float64, na_value=np.nan),
-        known["decided_at_us"].to_numpy(dtype=np.float64),
+        _floats(known["ended_at_us"]),
+        _floats(known["return_m"]),
+        _floats(known["decided_at_us"]),
         within_m,
     )
     known["metres_off"] = distances_m(

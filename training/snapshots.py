@@ -48,44 +48,46 @@ def read_snapshots(features_dir: Path, as_of: datetime) -> pd.DataFrame:
         if name not in frame.columns:
             frame[name] = None
     frame["at_us"] = frame["available_at"].astype("datetime64[us, UTC]").astype("int64")
-    frame["left_at_us"] = frame["left_at_us"].astype("int64")
     frame = frame.sort_values(["device_id", "candidate_id", "at_us"], kind="stable")
-    return frame.drop_duplicates(["candidate_id", "at_us"], keep="last").reset_index(drop=True)
+    frame = frame.drop_duplicates(["candidate_id", "at_us"], keep="last").reset_index(drop=True)
+    # a retraction says nothing but that; when and where it was, is as it stood before
+    stood = ["left_at_us", "lat", "lon", "motion_before", "motion_after"]
+    withdrawn = frame["status"] == RETRACTED
+    frame.loc[withdrawn, stood] = frame.groupby("candidate_id")[stood].ffill()[withdrawn]
+    frame = frame[frame["left_at_us"].notna()].reset_index(drop=True)
+    frame["left_at_us"] = frame["left_at_us"].astype("int64")
+    return frame
 
 
 def final_candidates(snapshots: pd.DataFrame) -> pd.DataFrame:
-    """One row per candidate: its last snapshot, + ``first_us`` (first known), ``known_at_us`` (last change),
-    ``retracted`` and ``gone_us`` (when it was retracted; else the largest int64)."""
-    last = snapshots.drop_duplicates("candidate_id", keep="last").set_index("candidate_id")
-    first = snapshots.drop_duplicates("candidate_id", keep="first").set_index("candidate_id")["at_us"]
-    last["first_us"] = first.reindex(last.index)
-    last["known_at_us"] = last["at_us"]
-    last["retracted"] = last["status"] == RETRACTED
-    last["gone_us"] = np.where(last["retracted"], last["at_us"], np.iinfo(np.int64).max)
-    return last.reset_index().drop(columns=["available_at", "at_us"])
+    """One row per candidate: its last snapshot, + ``known_at_us`` (its moment) and ``retracted``."""
+    last = snapshots.drop_duplicates("candidate_id", keep="last").reset_index(drop=True)
+    last = last.assign(known_at_us=last["at_us"], retracted=last["status"] == RETRACTED)
+    return pd.DataFrame(last.drop(columns=["available_at", "at_us"]))
 
 
-def decision_moments(snapshots: pd.DataFrame, ages_s: tuple[float, ...], as_of: datetime) -> pd.DataFrame:
+def decision_moments(snapshots: pd.DataFrame, ages_s: tuple[float, ...], most: int, as_of: datetime) -> pd.DataFrame:
     """When each candidate is judged: ``candidate_id``, ``device_id``, ``cell``, ``left_at_us``, ``decided_at_us``.
 
-    Every snapshot's own moment, because then something new was known; and the ages ``ages_s`` (seconds since the
-    vehicle was left), because people ask long after the last news and the age itself is a feature. An age counts only
-    after the candidate was first known and by ``as_of``. Nothing at or after a retraction: serving no longer offers
-    the candidate then. Distinct, ordered by (device_id, left_at_us, candidate_id, decided_at_us); ``cell`` and
-    ``left_at_us`` are as known at that moment.
+    The moments of its snapshots, because then something new was known (of more than ``most``: the first, and as many
+    spread evenly over the others); and the ages ``ages_s`` (seconds since the vehicle was left), because people ask
+    long after the last news and the age itself is a feature. An age counts only after the candidate was first known
+    and by ``as_of``. None while the candidate stands retracted: serving does not offer it then. Distinct, ordered by
+    (device_id, left_at_us, candidate_id, decided_at_us); ``cell`` and ``left_at_us`` are as known at that moment.
     """
     columns = ["candidate_id", "device_id", "cell", "left_at_us"]
-    ends = final_candidates(snapshots)[["candidate_id", "first_us", "gone_us"]]
-    known = snapshots[[*columns, "at_us"]].merge(ends, on="candidate_id")
-    known["until_us"] = known.groupby("candidate_id")["at_us"].shift(-1)
-    until = known["until_us"].fillna(np.iinfo(np.int64).max).to_numpy(dtype=np.float64)
-    parts = [known[known["at_us"] < known["gone_us"]][columns].assign(decided_at_us=known["at_us"])]
+    known = snapshots[[*columns, "at_us", "status"]]
+    known = known.assign(until_us=known.groupby("candidate_id")["at_us"].shift(-1, fill_value=np.iinfo(np.int64).max))
+    known = known[known["status"] != RETRACTED]
+    place = known.groupby("candidate_id").cumcount().to_numpy()
+    many = known.groupby("candidate_id")["at_us"].transform("size").to_numpy()
+    chosen = (place * most) // many != ((place - 1) * most) // many
+    parts = [known[columns][chosen].assign(decided_at_us=known["at_us"][chosen])]
     cut = to_us(as_of)
     for age in ages_s:
         moment = known["left_at_us"].to_numpy() + int(age * 1e6)
-        holds = (moment > known["at_us"].to_numpy()) & (moment < until) & (moment <= cut)
-        holds &= moment < known["gone_us"].to_numpy()
+        holds = (moment > known["at_us"].to_numpy()) & (moment < known["until_us"].to_numpy()) & (moment <= cut)
         parts.append(known[columns][holds].assign(decided_at_us=moment[holds]))
-    moments = pd.concat(parts).drop_duplicates(["candidate_id", "decided_at_us"])
+    moments: pd.DataFrame = pd.concat(parts).drop_duplicates(["candidate_id", "decided_at_us"])
     order = ["device_id", "left_at_us", "candidate_id", "decided_at_us"]
     return moments.sort_values(order, kind="stable", ignore_index=True)

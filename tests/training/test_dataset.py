@@ -89,14 +89,25 @@ def test_a_source_that_forgets_the_cut_off_is_not_believed(world, home, config):
 def test_questions_are_held_out_and_weigh_the_newest_candidates_first(data):
     asked = data.questions
     assert set(asked["split"]) <= set(split.HELD_OUT)
-    assert (
-        not set(asked["device_id"]) & set(data.rows[data.rows["split"] == split.TRAIN]["device_id"])
-        or (asked[asked["split"] == split.TEST_LATER]["decided_at_us"] >= data.cut_us).all()
-    )
+    fitted = set(data.rows[data.rows["split"].isin(split.FITTED)]["device_id"])
+    assert not fitted & set(asked[asked["split"] == split.TEST_DEVICES]["device_id"])
+    assert (asked[asked["split"] == split.TEST_LATER]["decided_at_us"] >= data.cut_us).all()
     for _, weighed in asked.groupby("question_id"):
         assert weighed["rank"].tolist() == list(range(len(weighed)))
         assert weighed["left_at_us"].is_monotonic_decreasing
         assert (weighed["left_at_us"] <= weighed["decided_at_us"]).all()
+
+
+def test_beyond_the_limit_a_share_of_the_negatives_stands_for_all_of_them(world, home, config, data):
+    few = build_dataset(home, world.sources(), config.model_copy(update={"most_rows": 1500}), RULES, FILE, AS_OF)
+    assert 1200 < len(few.rows) < 1800 < len(data.rows)
+    assert few.counts["negatives_kept"] < 1
+
+    def weight(found: Dataset, label: int) -> float:
+        return float(found.rows.loc[found.rows["label"] == label, "weight"].sum())
+
+    assert weight(few, 1) == pytest.approx(weight(data, 1), rel=0.05)  # outlier rows may empty a candidate
+    assert weight(few, 0) == pytest.approx(weight(data, 0), rel=0.15)
 
 
 def test_no_label_at_all_is_said(world, home, config):

@@ -140,7 +140,7 @@ def test_the_true_spot_is_the_labels_place():
 moments = st.lists(st.tuples(st.floats(0, 60), st.floats(-300, 300), st.booleans()), min_size=0, max_size=12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     moments,
     st.lists(

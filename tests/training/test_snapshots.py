@@ -56,20 +56,49 @@ def minutes(frame):
 
 def test_a_candidate_is_judged_at_every_snapshot_and_at_later_ages():
     frame = snapshots((1, "OPEN"), (45, "FINAL"))
-    assert minutes(decision_moments(frame, AGES, AS_OF)) == [1, 5, 30, 45, 120]
+    assert minutes(decision_moments(frame, AGES, 8, AS_OF)) == [1, 5, 30, 45, 120]
 
 
 def test_an_age_before_the_candidate_was_known_or_after_the_cut_off_is_no_moment():
     frame = snapshots((45, "FINAL"))
-    assert minutes(decision_moments(frame, AGES, from_us(to_us(START) + int(60 * 60e6)))) == [45]
+    assert minutes(decision_moments(frame, AGES, 8, from_us(to_us(START) + int(60 * 60e6)))) == [45]
 
 
 def test_a_retracted_candidate_is_not_judged_from_its_retraction_on():
     frame = snapshots((1, "OPEN"), (20, "RETRACTED"))
-    assert minutes(decision_moments(frame, AGES, AS_OF)) == [1, 5]
+    assert minutes(decision_moments(frame, AGES, 8, AS_OF)) == [1, 5]
     assert final_candidates(frame)["retracted"].tolist() == [True]
+
+
+def test_a_candidate_that_came_back_after_a_retraction_is_judged_while_it_stood():
+    frame = snapshots((1, "OPEN"), (3, "RETRACTED"), (20, "FINAL"))
+    assert minutes(decision_moments(frame, AGES, 8, AS_OF)) == [1, 20, 30, 120]
+    assert final_candidates(frame)["retracted"].tolist() == [False]
+
+
+def test_of_many_snapshots_the_first_and_some_spread_evenly_are_moments():
+    frame = snapshots(*[(minute, "OPEN") for minute in range(1, 101)])
+    found = minutes(decision_moments(frame, (), 4, AS_OF))
+    assert found == [1, 26, 51, 76]
+
+
+def test_a_retraction_that_says_nothing_but_that_keeps_when_and_where_it_was(tmp_path):
+    import numpy as np
+
+    world = make_world(devices=1, per_device=2)
+    taken_back = world.snapshots.index[world.snapshots["status"] == "FINAL"][0]
+    world.snapshots.loc[taken_back, "status"] = "RETRACTED"
+    left = world.snapshots["left_at_us"].astype("float64")
+    left[taken_back] = np.nan
+    world.snapshots["left_at_us"] = left
+    world.snapshots.loc[taken_back, ["lat", "lon"]] = np.nan
+    world.write(tmp_path)
+    found = final_candidates(read_snapshots(tmp_path / "features", AS_OF))
+    assert found["retracted"].tolist() == [True, False]
+    assert found["left_at_us"].dtype == "int64"
+    assert not found[["lat", "lon"]].isna().any().any()
 
 
 def test_an_age_that_falls_on_a_snapshot_is_one_moment():
     frame = snapshots((1, "OPEN"), (5, "FINAL"))
-    assert minutes(decision_moments(frame, AGES, AS_OF)) == [1, 5, 30, 120]
+    assert minutes(decision_moments(frame, AGES, 8, AS_OF)) == [1, 5, 30, 120]
