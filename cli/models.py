@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import JsonOption, emit, table
+from cli.console import JsonOption, emit
 
 app = typer.Typer(name="models", help="Trained models: list them, show one with its history.\n\nExample: parked models")
 
@@ -43,21 +43,14 @@ def list_models(json: JsonOption = False) -> None:
     if not found:
         emit({}, json=False, text="no models yet; `parked train` makes one")
         return
-    table(
-        "models",
-        ("model", "state", "trained", "rules", "log loss", "AUC"),
-        [
-            (
-                model.tag,
-                model.state,
-                f"{model.created_at:%Y-%m-%d %H:%M}",
-                model.rules_version,
-                _figure(model.metrics, "test_devices.log_loss"),
-                _figure(model.metrics, "test_devices.auc"),
-            )
-            for model in found
-        ],
-    )
+    width = max(len(model.tag) for model in found)  # whole tags: they are what `parked publish` takes
+    head = f"{'model':<{width}}  {'state':<10}{'trained':<18}{'rules':<8}{'log loss':>9}{'AUC':>7}"
+    lines = [
+        f"{model.tag:<{width}}  {model.state:<10}{model.created_at:%Y-%m-%d %H:%M}  {model.rules_version:<8}"
+        f"{_figure(model.metrics, 'test_devices.log_loss'):>9}{_figure(model.metrics, 'test_devices.auc'):>7}"
+        for model in found
+    ]
+    emit({}, json=False, text="\n".join([head, *lines]))
 
 
 @app.command()

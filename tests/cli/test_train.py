@@ -73,9 +73,9 @@ def test_a_refit_from_the_manifest_is_verified(home):
 
 
 def test_what_a_person_reads(home):
-    train(home)
+    tag = train(home)["model"]
     assert "test_devices" in run("evaluate")
-    assert "candidate" in run("models", "list")
+    assert f"{tag}  candidate" in run("models", "list")
     assert "published parking:" in run("publish", "latest")
     assert "by" in run("models", "show", "latest")
     assert answer("evaluate", "--model", "latest")["parts"]["test_later"]["rows"] > 0
