@@ -122,7 +122,7 @@ def trial(seed: int, change: Change, *, phones: int, strangers: float) -> tuple[
         number = (window.start - MONDAY).days
         frame = change(world(rng, asking, range(number, number + 1), per_day=3, moments=1, levels=levels), rng)
         served = Served(window, frame, len(frame), 0)
-        weights = context_weights(reference, frame, "age_s")
+        weights = context_weights(reference, frame, policy.window.context)
         drifts = measure(
             reference, served, [], columns, policy.triggers.feature_drift, policy.window, rng, weights=weights
         )

@@ -1,15 +1,14 @@
-"""Comparing like with like: the training set weighted to the served mix of what the asker chose.
+"""Comparing like with like: the reference weighted to the served mix of what the asker chose.
 
-How long ago a vehicle was left when somebody asks (``age_s``) says nothing of the world, yet moves every feature that
-ripens with time: an hour after parking the walk is known, a minute after it is not. Training takes its own moments,
-people ask at theirs. So the reference's rows are weighted until their ages are spread as the served ones are
-(post-stratification), and the other features are compared given the age (the idea of Cobb & Van Looveren,
-"Context-aware drift detection", ICML 2022). A candidate that training saw at many moments of one age class counts once
-in it.
+How long ago a vehicle was left when somebody asks, and at what time of day, says nothing of the world, yet moves every
+feature that ripens with time: an hour after parking the walk is known, a minute after it is not; at night cars rest. So
+the reference's rows are weighted until those are spread as the served ones are (raking; Deming & Stephan 1940), and the
+other features are compared given them (the idea of Cobb & Van Looveren, "Context-aware drift detection", ICML 2022).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -18,30 +17,37 @@ import pandas as pd
 from monitoring.statistics import Codes, Floats, encode_numbers
 from monitoring.windows import PREFIX
 
-CLASSES: Final = 20
-"""Classes of the context: twentieths of the training rows, open at both ends, so that each holds training rows."""
+CLASSES: Final = 10
+"""Classes of each context: tenths of the reference's rows, open at both ends, so that each holds some of them."""
+
+ROUNDS: Final = 10
+"""Of raking; a few margins that hang together loosely settle in fewer."""
 
 
-def context_weights(reference: pd.DataFrame, current: pd.DataFrame, context: str | None) -> Floats:
-    """Weight of every reference row, shape (n,), mean 1; all of a candidate's rows of one class share one weight.
+def context_weights(reference: pd.DataFrame, current: pd.DataFrame, context: Sequence[str]) -> Floats:
+    """Weight of every reference row, float64, shape (n,), mean 1.
 
-    Frames hold ``candidate_id`` and, where ``context`` is given, its column (``f_<context>``); a context that is not a
-    column weighs nothing. Zero: no served row is of that class.
+    Frames hold the contexts' columns (``f_<context>``); what is no column in both weighs nothing. Zero: no served row
+    is of that class.
     """
-    column = PREFIX + context if context is not None else ""
-    if column in reference and column in current and len(current):
-        before, now = encode_numbers(reference[column].to_numpy()), encode_numbers(current[column].to_numpy())
-        edges = _edges(before)
-        of_reference, of_current = _classes(before, edges), _classes(now, edges)
-    else:
-        of_reference, of_current = np.zeros(len(reference), np.int64), np.zeros(max(1, len(current)), np.int64)
-    once = 1.0 / _repeats(reference["candidate_id"], of_reference)
-    size = int(max(of_reference.max(initial=0), of_current.max(initial=0))) + 1
-    have = np.bincount(of_reference, weights=once, minlength=size)
-    want = np.bincount(of_current, minlength=size).astype(np.float64)
-    weights = once * np.divide(want, have, out=np.zeros(size), where=have > 0)[of_reference]
+    weights = np.ones(len(reference))
+    keys = [PREFIX + name for name in context if PREFIX + name in reference and PREFIX + name in current]
+    if not len(reference) or not len(current) or not keys:
+        return weights
+    margins = [_margin(reference[key], current[key]) for key in keys]
+    for _ in range(ROUNDS if len(margins) > 1 else 1):
+        for classes, want in margins:
+            have = np.bincount(classes, weights=weights, minlength=len(want))
+            weights = weights * np.divide(want, have, out=np.zeros(len(want)), where=have > 0)[classes]
     total = weights.sum()
-    return np.asarray(weights * (len(weights) / total) if total > 0 else once, dtype=np.float64)
+    return np.asarray(weights * (len(weights) / total) if total > 0 else np.ones(len(weights)), dtype=np.float64)
+
+
+def _margin(before: pd.Series, now: pd.Series) -> tuple[Codes, Floats]:
+    """Class of every reference row, and the served share of each class."""
+    edges = _edges(encode_numbers(before.to_numpy()))
+    want = np.bincount(_classes(encode_numbers(now.to_numpy()), edges), minlength=len(edges) + 1)
+    return _classes(encode_numbers(before.to_numpy()), edges), want / want.sum()
 
 
 def effective_rows(weights: Floats) -> float:
@@ -59,9 +65,3 @@ def _edges(values: Floats) -> Floats:
 
 def _classes(values: Floats, edges: Floats) -> Codes:
     return np.searchsorted(edges, values, side="right").astype(np.int64)
-
-
-def _repeats(candidates: pd.Series, classes: Codes) -> Floats:
-    """How many rows share each row's candidate and class, shape (n,)."""
-    pairs = pd.DataFrame({"candidate": candidates.to_numpy(), "class": classes})
-    return pairs.groupby(["candidate", "class"])["class"].transform("size").to_numpy(dtype=np.float64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -107,7 +107,7 @@ def _judge(feature: Coded, distance: float, limit: Limit, policy: DriftTrigger) 
 
 
 def _limits_of_past(
-    reference: pd.DataFrame, past: Sequence[Served], columns: Sequence[Column], context: str | None
+    reference: pd.DataFrame, past: Sequence[Served], columns: Sequence[Column], context: Sequence[str]
 ) -> dict[str, Limit]:
     distances: dict[str, list[float]] = {column.name: [] for column in columns}
     for served in past:
@@ -135,13 +135,9 @@ def _code(column: Column, reference: pd.DataFrame, current: pd.DataFrame) -> Cod
 
 
 def blocks_of(reference: pd.DataFrame, current: pd.DataFrame) -> tuple[Blocks, Blocks]:
-    """The phone, candidate and day of each row of two frames, phones and candidates on one numbering."""
-    both = pd.concat([reference[_BLOCKS], current[_BLOCKS]], ignore_index=True)
+    """The phone and day of each row of two frames, phones on one numbering."""
+    both = pd.concat([frame[["device_id", "asked_at_us"]] for frame in (reference, current)], ignore_index=True)
     device = pd.factorize(both["device_id"])[0].astype(np.int64)
-    candidate = pd.factorize(both["candidate_id"])[0].astype(np.int64)
     day = both["asked_at_us"].to_numpy(dtype=np.int64) // DAY_US
     n = len(reference)
-    return Blocks(device[:n], candidate[:n], day[:n]), Blocks(device[n:], candidate[n:], day[n:])
-
-
-_BLOCKS: Final = ["device_id", "candidate_id", "asked_at_us"]
+    return Blocks(device[:n], day[:n]), Blocks(device[n:], day[n:])

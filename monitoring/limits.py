@@ -43,12 +43,10 @@ class Limit:
 
 @dataclass(frozen=True)
 class Blocks:
-    """Which phone, candidate and day each row belongs to."""
+    """Which phone and day each row belongs to."""
 
     device: Codes
     """Phone of each row, shape (n,). Reference and current share one numbering."""
-    candidate: Codes
-    """Candidate of each row, shape (n,)."""
     day: Codes
     """Day of each row (days since 1970-01-01 UTC), shape (n,)."""
 
@@ -131,18 +129,14 @@ def _pseudo_windows(
         gone = np.flatnonzero((chosen_block | (role[block_device] == 2))[block])
         chosen = gone[chosen_block[block[gone]] & (weights[gone] > 0)]
         if len(chosen) and weights[gone].sum() < total * (1 - 1e-9):
-            windows.append((_one_each(chosen, reference.candidate, weights, rng)[: len(current.device)], gone))
+            windows.append((_some(chosen, len(current.device), weights, rng), gone))
     return windows
 
 
-def _one_each(rows: Codes, candidate: Codes, weights: Floats, rng: np.random.Generator) -> Codes:
-    """One row of every candidate among ``rows``, as a window serves it, in random order; heavier rows come sooner.
-
-    Weighted sampling by exponential keys (Efraimidis & Spirakis 2006).
-    """
-    order = rows[np.argsort(rng.exponential(size=len(rows)) / weights[rows])]
-    _, first = np.unique(candidate[order], return_index=True)
-    return order[np.sort(first)]
+def _some(rows: Codes, most: int, weights: Floats, rng: np.random.Generator) -> Codes:
+    """At most ``most`` of ``rows``, by weight (exponential keys; Efraimidis & Spirakis 2006)."""
+    keys = rng.exponential(size=len(rows)) / weights[rows]
+    return rows[np.argsort(keys)[:most]]
 
 
 def _first_days(block_device: Codes, allowed: Flags, days_each: int, rng: np.random.Generator) -> Flags:

@@ -25,7 +25,7 @@ from monitoring.windows import Window
 from parked.clock import Clock
 from parked.errors import ConflictError, ParkedError
 from parked.settings import Settings
-from training.ports import Progress, silent
+from training.ports import Progress, Sources, silent
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -70,22 +70,25 @@ def run_monitor(
     window_to: datetime | None = None,
     refit: RefitPort | None,
     policy: Policy | None = None,
+    sources: Sources | None = None,
     progress: Progress = silent,
     report_timeout_s: float = 180.0,
 ) -> MonitorOutcome:
     """Look at the window [``window_from``, ``window_to``) (default: the policy's length, up to now) and act on it.
 
-    ``refit`` None: decide and record, change nothing. A report that fails is told and does not stop the run; a refit
-    that a user's mistake stops (no labels, ...) is a row saying failed; anything else that breaks leaves such a row and
-    is raised again. Raises NotFoundError (nothing published), InputError (damaged log, empty window), ConflictError
-    (another monitor is at work); then there is no row.
+    ``refit`` None: decide and record, change nothing. ``sources`` None: Feast and the operations database.
+    A report that fails is told and does not stop the run; a refit that a user's mistake stops (no labels, ...) is a row
+    saying failed; anything else that breaks leaves such a row and is raised again.
+
+    Raises NotFoundError (nothing published), InputError (damaged log, empty window) and ConflictError (another monitor
+    is at work); but for the damaged log there is then no row.
     """
     policy = policy or load_policy()
     window = default_window(policy, window_to or clock(), window_from)
     progress(0, total=STEPS)
     with _alone(settings):
         history.close_broken_runs(engine, clock())
-        reference = champion_reference(settings)
+        reference = champion_reference(settings, sources or _real_sources(settings, engine))
         progress()
         run_id = history.begin(engine, window, reference.model_tag, clock())
         run = _Run(settings, engine, clock, policy, window, reference, run_id)
@@ -171,8 +174,9 @@ class _Run:
                 seen.findings,
                 title=f"Where You Parked: what {self.reference.model_tag} was served, {self.window}",
                 lines=[
-                    f"{seen.served.rows} candidates of {seen.served.devices} phones (current) against {len(reference)} "
-                    "rows of the model's training set (reference), weighted to the same ages of candidates.",
+                    f"{seen.served.rows} candidates weighed for {seen.served.devices} phones (current) against "
+                    f"{len(reference)} of the model's training period and phones, asked as people ask (reference), "
+                    "weighted to the same ages and times of day.",
                     f"Beyond their limits: {', '.join(drifted) or 'none'}.",
                     "Distances: Kolmogorov-Smirnov D for numbers (missing values count as a value), Jensen-Shannon for "
                     "categories. Limits are calibrated on quiet data (monitoring/limits.py).",
@@ -224,6 +228,12 @@ class _Run:
 
     def _kept(self, path: Path | None) -> str | None:
         return str(path.relative_to(self.settings.home)) if path else None
+
+
+def _real_sources(settings: Settings, engine: Engine) -> Sources:
+    from training.pipeline import real_sources
+
+    return real_sources(settings, engine)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -61,21 +61,22 @@ def observe(
     Raises InputError where the prediction log is damaged.
     """
     rng = np.random.default_rng(window.bounds_us)
-    judged = [n for n in reference.features if n not in policy.window.ignore and n != policy.window.context]
-    question = Question(reference.features, reference.categorical, policy.window.states, reference.model_tag)
+    judged = [n for n in reference.features if n not in policy.window.ignore and n not in policy.window.context]
+    slot_us = int(policy.window.once_per_minutes * 60e6)
+    question = Question(reference.features, reference.categorical, policy.window.states, reference.model_tag, slot_us)
     served = read_served(settings.predictions_dir, window, question)
-    weights = context_weights(reference.frame, served.frame, policy.window.context)
+    asked, held = reference.frame, reference.held_out()
+    weights = context_weights(asked, served.frame, policy.window.context)
     qualities: list[FeatureQuality] = []
     drifts: list[Drift] = []
     predictions: list[Drift] = []
     if served.rows:
-        qualities = quality.look(reference.frame, served.frame, judged, reference.categorical, weights)
+        qualities = quality.look(asked, served.frame, judged, reference.categorical, weights)
         past = _quiet_past(settings, window, question, policy, history, reference.model_tag)
         columns = [Column(q.name, PREFIX + q.name, q.categorical) for q in qualities]
         drifts = drift.measure(
-            reference.frame, served, past, columns, policy.triggers.feature_drift, policy.window, rng, weights=weights
+            asked, served, past, columns, policy.triggers.feature_drift, policy.window, rng, weights=weights
         )
-        held = reference.held_out()
         if len(held):
             probability = [Column(PROBABILITY, PROBABILITY, False)]
             held_weights = context_weights(held, served.frame, policy.window.context)
@@ -90,7 +91,7 @@ def observe(
                 weights=held_weights,
             )
     labels = _labels(engine, window.end)
-    performed = _performance(settings, engine, reference, window, policy, labels, rng)
+    performed = _performance(settings, engine, reference, held, window, policy, labels, rng)
     new_labels = _known_after(labels, reference.known_by)
     looks = _looks(served, qualities, drifts, predictions, performed, new_labels, policy)
     observation = Observation(at, window.start, window.end, reference.model_tag, labels.num_rows, looks)
@@ -99,7 +100,7 @@ def observe(
         "devices": served.devices,
         "logged_rows": served.logged,
         "unreadable_rows": served.unreadable,
-        "reference_rows": len(reference.frame),
+        "reference_rows": len(asked),
         "reference_effective_rows": round(effective_rows(weights), 1),
         "labels_known": labels.num_rows,
         "labels_new": new_labels,
@@ -127,7 +128,7 @@ def _quiet_past(
         and any(past.states[n].raised for n in ("feature_drift", "quality") if n in past.states)
     ]
     quiet = [w for w in back if not any(past.start < w.end and w.start < past.end for past in loud)]
-    few = Question(question.features, question.categorical, question.states, question.model_tag, PAST_ROWS)
+    few = replace(question, max_rows=PAST_ROWS)
     return [w for w in read_windows(settings.predictions_dir, quiet, few) if w.rows] if quiet else []
 
 
@@ -172,6 +173,7 @@ def _performance(
     settings: Settings,
     engine: Engine,
     reference: Reference,
+    held: pd.DataFrame,
     window: Window,
     policy: Policy,
     labels: pa.Table,
@@ -186,8 +188,9 @@ def _performance(
         return "no labels"
     matured = window.end - timedelta(hours=policy.triggers.decay.matured_hours)
     span = Window(matured - timedelta(hours=policy.triggers.decay.window_hours), matured)
-    context = [n for n in reference.features if n == policy.window.context]
-    question = Question(context, [], policy.window.states, reference.model_tag)
+    context = [n for n in reference.features if n in policy.window.context]
+    slot_us = int(policy.window.once_per_minutes * 60e6)
+    question = Question(context, [], policy.window.states, reference.model_tag, slot_us)
     served = read_served(settings.predictions_dir, span, question)
     if not served.rows:
         return f"no answers from {span}"
@@ -195,11 +198,11 @@ def _performance(
         candidates = final_candidates(read_snapshots(settings.features_dir, window.end))
     except UserError as error:
         return f"candidates unknown ({error.what})"
-    labelled = performance.label_served(served.frame, candidates, labels, read_coverage(engine), reference.label_rules)
+    judged = performance.candidate_labels(candidates, labels, read_coverage(engine), reference.label_rules)
+    labelled, known = (frame.merge(judged, on="candidate_id") for frame in (served.frame, held))
     if labelled.empty:
         return "no matured labels"
-    held = reference.held_out()
-    return performance.measure(labelled, held, context_weights(held, labelled, policy.window.context), rng)
+    return performance.measure(labelled, known, context_weights(known, labelled, policy.window.context), rng)
 
 
 def _labels(engine: Engine, known_by: datetime) -> pa.Table:

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 RESAMPLES: Final = 200
 """Draws of whole phones for the AUC's standard error (5 % of it is noise)."""
 
-AUC_SDS: Final = 3.0
-"""An AUC drop must also stand out by so many standard errors."""
-
 
 @dataclass(frozen=True)
 class Performance:
@@ -52,18 +49,15 @@ class Performance:
         return asdict(self)
 
 
-def label_served(
-    served: pd.DataFrame, candidates: pd.DataFrame, labels: pa.Table, coverage: pa.Table, rules: LabelRules
-) -> pd.DataFrame:
-    """``served`` rows whose candidate is judged, + ``label`` (0/1), by training's own rules of attachment.
+def candidate_labels(candidates: pd.DataFrame, labels: pa.Table, coverage: pa.Table, rules: LabelRules) -> pd.DataFrame:
+    """``candidate_id`` and ``label`` (0/1) of every candidate that somebody judged, by training's rules of attachment.
 
     ``candidates``: ``training.snapshots.final_candidates``; ``labels``, ``coverage``: as known by then.
     """
     from training.labelling import attach
 
-    asked_about = candidates[candidates["device_id"].isin(served["device_id"].unique())].reset_index(drop=True)
-    labelled, _ = attach(asked_about, labels, coverage, rules)
-    found: pd.DataFrame = served.merge(labelled[["candidate_id", "label"]], on="candidate_id", how="inner")
+    labelled, _ = attach(candidates, labels, coverage, rules)
+    found: pd.DataFrame = labelled[["candidate_id", "label"]]
     return found
 
 
@@ -107,7 +101,7 @@ def readings(found: Performance, policy: DecayTrigger) -> Sequence[Reading]:
     tolerated = policy.min_calibration_gap * z / gap if gap > 0 else 0.0
     said = [Reading("calibration_z", z, max(policy.calibration_z, tolerated))]
     if found.auc is not None and found.auc_held_out is not None:
-        limit = max(policy.auc_drop, AUC_SDS * (found.auc_se or 0.0))
+        limit = max(policy.auc_drop, policy.auc_sd * (found.auc_se or 0.0))
         said.append(Reading("auc_drop", found.auc_held_out - found.auc, limit))
     return said
 

@@ -28,8 +28,10 @@ class WindowPolicy(_Part):
     """Length of a window where only its end is given."""
     states: list[Literal["parked", "driving", "unknown", "score"]] = Field(min_length=1)
     """Answers that count."""
-    context: str | None
-    """A feature that the asker chose (the age of the candidate when asked about). Distances of the other features are
+    once_per_minutes: Annotated[float, Field(gt=0)]
+    """A phone that asks more often than this counts once in so long: polling says nothing new about the world."""
+    context: list[str]
+    """Features that the asker chose (how long after parking, at what time of day). Distances of the other features are
     taken between rows of like context; the context itself is not judged."""
     ignore: list[str]
     """Features never judged."""
@@ -91,6 +93,8 @@ class DecayTrigger(Trigger):
     min_devices: Count
     matured_hours: Annotated[float, Field(ge=0)]
     auc_drop: Share
+    auc_sd: Annotated[float, Field(ge=0)]
+    """The drop must also stand out by so many standard errors, phones being the units."""
     calibration_z: Annotated[float, Field(gt=0)]
     min_calibration_gap: Annotated[float, Field(ge=0, le=1)]
 

@@ -1,37 +1,44 @@
-"""What the champion was trained on: the rows its manifest names, as a frame to hold served rows against."""
+"""What served answers are held against: the champion's training period and phones, asked as people ask."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from monitoring.asking import questions
 from monitoring.statistics import Floats
 from monitoring.windows import PREFIX, as_category, as_number
 from parked.errors import NotFoundError
+from parked.files import write_table
 from parked.pointer import read_pointer
 from parked.settings import Settings
+from training.ports import Bools, Sources
 
 if TYPE_CHECKING:
     from training.config import LabelRules
+    from training.manifest import Manifest
 
-MAX_ROWS = 60_000
-"""Above it whole phones are left out (by hash): limits are counted some hundred times over the reference."""
+REFERENCE_SEED: Final = 20240
+"""The reference of a model is drawn once and kept; any seed does."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The champion and its training set."""
+    """The champion and what it is held against."""
 
     model_tag: str
     features: tuple[str, ...]
     categorical: tuple[str, ...]
     frame: pd.DataFrame
-    """``device_id``, ``candidate_id``, ``asked_at_us`` (the decision moment), ``label``, ``probability`` (of held-out
-    rows; NaN on the rows the model was fitted to, whose scores flatter it) and ``f_<feature>``."""
+    """``device_id``, ``candidate_id``, ``asked_at_us``, ``probability`` (where the model was not fitted to the
+    candidate's phone or time; NaN elsewhere: scores of what was learnt flatter it) and ``f_<feature>``."""
     known_by: datetime
     """Labels known by then were learnt from."""
     label_rules: LabelRules
@@ -39,7 +46,7 @@ class Reference:
 
     def held_out(self) -> pd.DataFrame:
         """Rows the model was not fitted to."""
-        return self.frame[self.frame["probability"].notna()]
+        return self.frame[self.frame["probability"].notna()].reset_index(drop=True)
 
 
 def published_tag(settings: Settings) -> str:
@@ -50,55 +57,70 @@ def published_tag(settings: Settings) -> str:
     return pointer.model_tag
 
 
-def champion_reference(settings: Settings) -> Reference:
-    """The published model's reference.
+def champion_reference(settings: Settings, sources: Sources) -> Reference:
+    """The published model's reference: its features are looked up once (``sources.retrieve``), then kept.
 
-    Raises NotFoundError where nothing is published or the manifest's rows are gone, InputError where they were altered.
+    Raises NotFoundError where nothing is published or the feature snapshots are gone.
     """
-    from training.manifest import read_rows
     from training.model_store import load_model
-    from training.split import HELD_OUT
 
-    tag = published_tag(settings)
-    stored = load_model(settings, tag)
-    recipe = stored.manifest.recipe
-    rows = _some_phones(read_rows(settings.manifests_dir, recipe.rows))
-    held = rows["split"].isin(HELD_OUT).to_numpy()
-    probability: Floats = np.full(len(rows), np.nan)
+    stored = load_model(settings, published_tag(settings))
+    card, recipe = stored.card, stored.manifest.recipe
+    asked = _asked(settings, stored.manifest, sources)
+    kinds = set(card.categorical)
+    fed = pd.DataFrame({n: as_category(asked[n]) if n in kinds else as_number(asked[n]) for n in card.features})
+    held = _held_out(asked, stored.manifest)
+    probability: Floats = np.full(len(asked), np.nan)
     if held.any():
-        probability[held] = stored.fit.score(rows[held])
-    card = stored.card
+        probability[held] = stored.fit.score(fed[held])
+    frame = pd.concat(
+        [
+            asked[["device_id", "candidate_id", "asked_at_us"]],
+            pd.Series(probability, name="probability"),
+            fed.add_prefix(PREFIX),
+        ],
+        axis=1,
+    )
     return Reference(
-        model_tag=tag,
+        model_tag=stored.tag,
         features=tuple(card.features),
         categorical=tuple(card.categorical),
-        frame=reference_frame(rows, card.features, card.categorical, probability),
+        frame=frame,
         known_by=recipe.as_of,
         label_rules=recipe.config.labels,
     )
 
 
-def reference_frame(
-    rows: pd.DataFrame, features: list[str], categorical: list[str], probability: Floats
-) -> pd.DataFrame:
-    """Manifest rows (``device_id``, ``candidate_id``, ``decided_at_us``, ``label``, features) as a reference frame."""
-    kinds = set(categorical)
-    columns = {
-        "device_id": rows["device_id"].astype(object),
-        "candidate_id": rows["candidate_id"].astype(object),
-        "asked_at_us": rows["decided_at_us"].astype("int64"),
-        "label": rows["label"].astype("int64"),
-        "probability": pd.Series(probability, index=rows.index),
-        **{PREFIX + n: as_category(rows[n]) if n in kinds else as_number(rows[n]) for n in features},
-    }
-    return pd.DataFrame(columns).reset_index(drop=True)
+def kept_reference(settings: Settings, tag: str) -> Path:
+    """Where a model's reference is kept: beside its manifest, whose rows are about the same phones."""
+    return settings.manifests_dir / f"asked-{tag.replace(':', '-')}.parquet"
 
 
-def _some_phones(rows: pd.DataFrame) -> pd.DataFrame:
-    if len(rows) <= MAX_ROWS:
-        return rows
-    order = pd.util.hash_array(rows["device_id"].to_numpy(dtype=object))
-    sizes = pd.Series(order).value_counts().sort_index().cumsum()
-    kept = sizes.index[(sizes <= MAX_ROWS).to_numpy()]
-    kept = kept if len(kept) else sizes.index[:1]
-    return rows[np.isin(order, kept.to_numpy())].reset_index(drop=True)
+def _asked(settings: Settings, manifest: Manifest, sources: Sources) -> pd.DataFrame:
+    """Questions and their features, from the kept file or looked up and kept."""
+    from training.dataset import retrieve_features
+    from training.snapshots import read_snapshots
+
+    path = kept_reference(settings, manifest.tag)
+    if path.is_file():
+        kept: pd.DataFrame = pq.read_table(path).to_pandas()
+        return kept
+    recipe = manifest.recipe
+    asked = questions(read_snapshots(settings.features_dir, recipe.as_of), np.random.default_rng(REFERENCE_SEED))
+    wanted = asked.rename(columns={"asked_at_us": "decided_at_us"})
+    found = retrieve_features(wanted.drop(columns="left_at_us"), sources, recipe.feature_service)
+    on = ["candidate_id", "decided_at_us"]
+    joined = wanted.merge(found[[*on, *recipe.features]], on=on, validate="one_to_one")
+    joined = joined.rename(columns={"decided_at_us": "asked_at_us"})
+    write_table(path, pa.Table.from_pandas(joined, preserve_index=False).replace_schema_metadata(None))
+    return pd.DataFrame(pq.read_table(path).to_pandas())
+
+
+def _held_out(asked: pd.DataFrame, manifest: Manifest) -> Bools:
+    """What the model was not fitted to: phones held out at all times, and candidates left from the cut on."""
+    from training.split import device_share
+
+    rules = manifest.recipe.config.split
+    shares = {str(d): device_share(str(d), rules.salt) for d in asked["device_id"].unique()}
+    tested = asked["device_id"].map(shares).to_numpy(dtype=np.float64) < rules.test_devices
+    return np.asarray(tested | (asked["left_at_us"].to_numpy() >= manifest.recipe.cut_us), dtype=np.bool_)

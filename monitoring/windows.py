@@ -1,8 +1,8 @@
 """What was served in a window: the prediction log as a frame of the features the champion was fed.
 
-A question's answer holds one row per candidate; a phone that asks every minute holds the same candidate hundreds of
-times and says nothing new about the world. So a window keeps one row per (device, candidate): the answer with the
-smallest hash, which is as good as a random one and the same at every reading.
+An answer holds one row per candidate. A phone that asks every second says nothing new about the world, so of the
+answers a phone got within an hour one is kept, with all of its rows: the one with the smallest hash, which is as good
+as a random one and the same at every reading.
 """
 
 from __future__ import annotations
@@ -74,6 +74,8 @@ class Question:
     """Answers that count (``PREDICTIONS.state``)."""
     model_tag: str | None = None
     """Answers of this model only; none: of any."""
+    slot_us: int = 3_600_000_000
+    """Of the answers a phone got within so long (µs) one counts."""
     max_rows: int = 100_000
     """Above so many rows a window, whole phones are left out (by hash), never rows."""
 
@@ -85,9 +87,9 @@ class Served:
     window: Window
     frame: pd.DataFrame
     """KEY_COLUMNS + ``f_<feature>``: numbers float64 (missing NaN), categories object (missing ""). Ordered by
-    (device_id, candidate_id)."""
+    (device_id, asked_at_us, candidate_id)."""
     logged: int
-    """Rows in the log before repeats of a candidate and unreadable rows were left out."""
+    """Rows in the log before answers in quick succession and unreadable rows were left out."""
     unreadable: int
     """Rows whose ``features`` is no JSON."""
 
@@ -121,6 +123,7 @@ def read_windows(folder: Path, windows: Sequence[Window], question: Question) ->
         "start": origin,
         "end": max(to_us(window.end) for window in windows),
         "length": length,
+        "slot": question.slot_us,
         "states": list(question.states),
         "tag": question.model_tag,
     }
@@ -129,7 +132,8 @@ def read_windows(folder: Path, windows: Sequence[Window], question: Question) ->
     with duckdb.connect() as connection:
         connection.execute("SET threads=2; SET TimeZone='UTC'")
         try:
-            counts = connection.execute(_COUNT, parameters).fetchall()
+            counting = {key: value for key, value in parameters.items() if key != "slot"}
+            counts = connection.execute(_COUNT, counting).fetchall()
             table = connection.sql(
                 _READ, params={**parameters, "shape": json.dumps(shape), "max_rows": question.max_rows * len(windows)}
             ).to_arrow_table()
@@ -193,11 +197,12 @@ _COUNT = f'SELECT "window", count(*), count(*) FILTER (NOT json_valid(features))
 
 _READ = f"""
     WITH kept AS (
-        SELECT "window", device_id, candidate_id, epoch_us(asked_at) AS asked_at_us, probability, model_tag, features
+        SELECT DISTINCT ON ("window", answer_id, device_id, candidate_id)
+            "window", device_id, candidate_id, epoch_us(asked_at) AS asked_at_us, probability, model_tag, features
         FROM ({_ROWS})
         WHERE json_valid(features)
-        QUALIFY row_number() OVER (
-            PARTITION BY "window", device_id, candidate_id ORDER BY md5(answer_id), answer_id
+        QUALIFY dense_rank() OVER (
+            PARTITION BY device_id, epoch_us(asked_at) // $slot ORDER BY md5(answer_id), answer_id
         ) = 1
     ), phones AS (
         SELECT device_id, sum(count(*)) OVER (ORDER BY md5(device_id), device_id) AS rows_so_far
@@ -206,5 +211,5 @@ _READ = f"""
     SELECT "window", device_id, candidate_id, asked_at_us, probability, model_tag, from_json(features, $shape) AS fed
     FROM kept JOIN phones USING (device_id)
     WHERE rows_so_far <= $max_rows OR rows_so_far = (SELECT min(rows_so_far) FROM phones)
-    ORDER BY "window", device_id, candidate_id
+    ORDER BY "window", device_id, asked_at_us, candidate_id
 """

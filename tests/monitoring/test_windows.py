@@ -56,11 +56,21 @@ def test_a_window_holds_its_start_and_not_its_end(tmp_path: Path) -> None:
     assert read_served(tmp_path, HOUR, ASKED).frame["candidate_id"].tolist() == ["1", "2"]
 
 
-def test_a_phone_that_asks_every_second_counts_once(tmp_path: Path) -> None:
-    log(tmp_path, *[{"answer_id": str(i), "asked_at": NOON + timedelta(seconds=i)} for i in range(500)])
-    log(tmp_path, {"answer_id": "x", "candidate_id": "other"}, name="second")
+def test_a_phone_that_asks_every_second_counts_once_an_hour_with_all_of_its_candidates(tmp_path: Path) -> None:
+    answers = [{"answer_id": str(i), "asked_at": NOON + timedelta(seconds=i)} for i in range(500)]
+    log(tmp_path, *[{**answer, "candidate_id": name} for answer in answers for name in ("newest", "older")])
+    log(tmp_path, {"answer_id": "x", "device_id": "another"}, name="second")
     served = read_served(tmp_path, HOUR, ASKED)
-    assert (served.rows, served.logged) == (2, 501)
+    assert served.logged == 1001
+    assert served.frame.groupby("device_id")["candidate_id"].apply(list).to_dict() == {
+        "another": ["c"],
+        "d": ["newest", "older"],
+    }
+
+
+def test_a_row_logged_twice_counts_once(tmp_path: Path) -> None:
+    log(tmp_path, {}, {})
+    assert read_served(tmp_path, HOUR, ASKED).rows == 1
 
 
 def test_the_row_kept_does_not_depend_on_how_the_log_is_cut(tmp_path: Path) -> None:

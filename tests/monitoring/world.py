@@ -14,6 +14,7 @@ import pyarrow as pa
 from sqlalchemy import Engine
 
 from bentos.prediction_log import features_json
+from monitoring.reference import champion_reference
 from monitoring.windows import Window
 from parked.clock import Clock, fixed_clock, to_us
 from parked.files import write_table
@@ -49,10 +50,10 @@ class Home:
         settings = load_settings(home=folder)
         return Home(settings, open_database(settings.database), self.world, self.tag, self.config)
 
-    def serve(self, window: Window = WEEK, change: Change | None = None, *, seed: int = 0) -> int:
-        """Ask once about every candidate left in ``window``; log it with the champion's own probability; the rows."""
+    def serve(self, window: Window = WEEK, change: Change | None = None, *, seed: int = 0, per_phone: int = 12) -> int:
+        """Every phone asks; logged with the champion's own probability. Returns the rows."""
         rng = np.random.default_rng(seed)
-        asked = questions(self.world, window, rng)
+        asked = questions(self.world, window, rng, per_phone)
         fed = self.world.retrieve(asked, "parking_v1").sort_values(["device_id", "candidate_id"], ignore_index=True)
         if change is not None:
             fed = change(fed, rng)
@@ -64,14 +65,18 @@ class Home:
         return len(fed)
 
 
-def questions(world: World, window: Window, rng: np.random.Generator) -> pd.DataFrame:
-    first = world.snapshots.drop_duplicates("candidate_id", keep="first")
-    start, end = window.bounds_us
-    first = first[(first["left_at_us"] >= start) & (first["left_at_us"] < end - 7200 * 10**6)]
-    age = np.exp(rng.uniform(np.log(120), np.log(7100), len(first)))
-    asked = first[["device_id", "candidate_id", "cell"]].reset_index(drop=True)
-    asked["asked_at_us"] = first["left_at_us"].to_numpy() + (age * 1e6).astype(np.int64)
-    return asked
+def questions(world: World, window: Window, rng: np.random.Generator, per_phone: int) -> pd.DataFrame:
+    """Every phone asks at random moments; each answer weighs its three newest known candidates."""
+    first = world.snapshots.drop_duplicates("candidate_id", keep="first").sort_values("left_at_us")
+    rows = []
+    for device, known in first.groupby("device_id"):
+        for at in rng.integers(*window.bounds_us, per_phone):
+            newest = known[known["available_at"] <= at].tail(3)
+            rows += [
+                (device, c, cell, at, f"{device}-{at}")
+                for c, cell in zip(newest["candidate_id"], newest["cell"], strict=True)
+            ]
+    return pd.DataFrame(rows, columns=["device_id", "candidate_id", "cell", "asked_at_us", "answer_id"])
 
 
 def typed(fed: pd.DataFrame, features: list[str], categorical: list[str]) -> pd.DataFrame:
@@ -89,7 +94,7 @@ def write_log(
     at = pa.array(fed["asked_at_us"], pa.int64()).cast(TIME)
     n = len(fed)
     columns = {
-        "answer_id": [f"{name}-{i}" for i in range(n)],
+        "answer_id": fed["answer_id"],
         "answered_at": at,
         "asked_at": at,
         "device_id": fed["device_id"],
@@ -122,4 +127,5 @@ def make_home(folder: Path, *, devices: int = 60) -> Home:
     trained = train_candidate(settings, engine, clock, config=config, as_of=TRAINED, sources=world.sources())
     outcome = decide_and_publish(settings, engine, clock, trained.tag, "test", "first", sources=world.sources())
     assert outcome.published, outcome.decision.reasons
+    champion_reference(settings, world.sources())  # looked up and kept, as a first run would
     return Home(settings, engine, world, trained.tag, config)
