@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,6 +118,8 @@ class _Run:
         html, json_file, report_error = self.report(seen, report_timeout_s)
         progress()
         decision = decide(past, seen.observation, self.policy)
+        if not seen.served.rows:
+            decision = replace(decision, why=f"no rows served in the window; {decision.why}")
         if decision.action == "refit" and refit is None:
             decision = Decision("none", f"{decision.why}; no refit: this run only looks (--no-refit)", decision.states)
         self.decision = decision

@@ -42,7 +42,8 @@ class Performance:
     calibration_gap_held_out: float
     """The champion's own, on the rows it was not fitted to, weighted likewise: what it was published with."""
     calibration_z: float
-    """Gap minus held-out gap, in standard errors."""
+    """How much larger the gap is than the held-out one, either way, in standard errors; below 0: it is smaller (the
+    phones that ask are mostly those the model learnt from, which flatters it)."""
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -90,15 +91,15 @@ def measure(labelled: pd.DataFrame, held_out: pd.DataFrame, weights: Floats, rng
         log_loss=float(-np.mean(np.where(label == 1, np.log(clipped), np.log1p(-clipped)))),
         calibration_gap=gap,
         calibration_gap_held_out=held_gap,
-        calibration_z=(gap - held_gap) / error if error > 0 else 0.0,
+        calibration_z=(abs(gap) - abs(held_gap)) / error if error > 0 else 0.0,
     )
 
 
 def readings(found: Performance, policy: DecayTrigger) -> Sequence[Reading]:
     """The figures as the triggers read them; they see different faults, so either is enough."""
-    z, gap = abs(found.calibration_z), abs(found.calibration_gap - found.calibration_gap_held_out)
-    # in standard errors, the gap below which nobody minds, however many labels make it sure
-    tolerated = policy.min_calibration_gap * z / gap if gap > 0 else 0.0
+    z, excess = found.calibration_z, abs(found.calibration_gap) - abs(found.calibration_gap_held_out)
+    # in standard errors, the excess below which nobody minds, however many labels make it sure
+    tolerated = policy.min_calibration_gap * z / excess if excess > 0 else 0.0
     said = [Reading("calibration_z", z, max(policy.calibration_z, tolerated))]
     if found.auc is not None and found.auc_held_out is not None:
         limit = max(policy.auc_drop, policy.auc_sd * (found.auc_se or 0.0))

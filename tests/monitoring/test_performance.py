@@ -72,7 +72,8 @@ def test_a_model_that_promises_too_much_is_caught_by_its_calibration() -> None:
     rows["probability"] = 1 / (1 + np.exp(-(np.log(rows["probability"] / (1 - rows["probability"])) + 0.7)))
     found = measured(rows, answers(np.random.default_rng(5)))
     assert reached(found) == ["calibration_z"]
-    assert found.calibration_z < -3
+    assert found.calibration_z > 3
+    assert found.calibration_gap < -0.05
 
 
 def test_phones_that_err_together_are_no_alarm_where_independent_rows_would_be_one() -> None:

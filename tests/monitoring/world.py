@@ -123,7 +123,7 @@ def make_home(folder: Path, *, devices: int = 60) -> Home:
     add_labels(engine, world.labels)
     add_coverage(engine, world.coverage)
     clock = fixed_clock(TRAINED)
-    config = config_file(folder.parent / f"{folder.name}-files")
+    config = config_file(folder.parent / f"{folder.name}-files", exclude=[])
     trained = train_candidate(settings, engine, clock, config=config, as_of=TRAINED, sources=world.sources())
     outcome = decide_and_publish(settings, engine, clock, trained.tag, "test", "first", sources=world.sources())
     assert outcome.published, outcome.decision.reasons
