@@ -8,20 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
+
+from parked.vehicle import RETURN_M
 
 State = Literal["parked", "driving", "unknown"]
 Reason = Literal["last_parking", "vehicle_moving", "left_again", "below_threshold", "no_candidates", "unknown_device"]
-
-RETURN_M: Final = 200.0
-"""The next vehicle leg took *this* vehicle if it began within this many metres of it.
-
-A phone notices a drive late: at 30-50 km/h the first vehicle-speed fix, 10-15 s in, is 80-200 m on. A leg that begins
-farther off is another vehicle (bus, taxi, a lift). Measured on simulated phones (3 x 12 phones x 7 days; stock, coarse,
-sleepy firmware): the car's own departures begin within 200 m in 96, 90, 95 %, within 300 m in 99, 97, 99 %; other
-vehicles' legs that the car stayed behind for, too, in 88, 85, 90 % (a bus is taken near the car). Unknown counts as
-near: a phantom pin costs more trust than an "unknown".
-"""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from parked.errors import NotFoundError, SettingError
+from parked.vehicle import RETURN_M
 
 DEFAULT_CONFIG: Final = Path(__file__).with_name("parking_v1.yaml")
 Source = Literal["truth", "person", "mode", "motion"]
@@ -26,6 +27,7 @@ class LabelRules(_Part):
     ambiguous_within_m: float = Field(ge=0)
     precedence: tuple[Source, ...]
     source_weight: dict[Source, float]
+    matured_h: float = Field(default=48, ge=0)
     motion_rule: Literal["never", "where_unlabelled", "always"]
 
     @model_validator(mode="after")
@@ -42,7 +44,7 @@ class SplitRules(_Part):
 
     salt: str = Field(min_length=1)
     test_devices: float = Field(gt=0, lt=1)
-    calibration_devices: float = Field(gt=0, lt=1)
+    calibration_devices: float = Field(ge=0, lt=1)
     later: float = Field(ge=0, lt=1)
 
     @model_validator(mode="after")
@@ -69,7 +71,7 @@ class EvaluationRules(_Part):
     slow_sampling_s: float = Field(gt=0)
     questions_per_device: int = Field(ge=0)
     right_within_m: float = Field(gt=0)
-    return_within_m: float = Field(gt=0)
+    return_within_m: float = Field(default=RETURN_M, gt=0)
 
 
 class GateRules(_Part):
@@ -99,6 +101,7 @@ class TrainingConfig(_Part):
     decision_ages_s: tuple[float, ...]
     most_snapshots: int = Field(ge=1)
     most_rows: int = Field(ge=100)
+    stood_most_s: float = Field(ge=60)
     labels: LabelRules
     split: SplitRules
     seed: int = Field(ge=0)

@@ -10,18 +10,19 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from parked.clock import to_us
 from parked.errors import InputError, InternalError, SettingError
 from training import split
 from training.config import TrainingConfig
 from training.labelling import attach, with_motion
 from training.outliers import OutlierRules, find_outliers
-from training.ports import Progress, Sources, silent
+from training.ports import Floats, Progress, Sources, silent
 from training.questions import questions_for
 from training.snapshots import decision_moments, final_candidates, read_snapshots
 
 KEYS: Final = ("device_id", "candidate_id", "cell", "left_at_us", "decided_at_us")
 ORDER: Final = ["device_id", "left_at_us", "candidate_id", "decided_at_us"]
-_LEAST_NEGATIVES: Final = 0.05
+_LEAST_SHARE: Final = 0.05
 """A negative never stands for more than twenty: beyond that its weight is noise."""
 JUDGED: Final = ("label", "label_source", "label_weight", "weight", "split")
 
@@ -31,7 +32,7 @@ class Dataset:
     """What a fit and its evaluation rest on. All frames are in canonical order: row order changes CatBoost."""
 
     rows: pd.DataFrame
-    """KEYS + JUDGED + features. ``weight`` sums, over the rows of a candidate that were kept, to its label weight."""
+    """KEYS + JUDGED + features. ``weight`` is the label's weight times ``asking_weight``."""
     questions: pd.DataFrame
     """Held-out questions (``training.questions``) + features, for the answer-level metric."""
     features: tuple[str, ...]
@@ -61,7 +62,8 @@ def build_dataset(
     coverage = sources.coverage()
     labels = with_motion(sources.labels(as_of), coverage, candidates, config.labels)
     labels = labels.filter(_known(labels, as_of))
-    labelled, label_counts = attach(candidates, labels, coverage, config.labels)
+    matured_us = to_us(as_of) - int(config.labels.matured_h * 3.6e9)
+    labelled, label_counts = attach(candidates, labels, coverage, config.labels, matured_us)
     progress()
     if labelled.empty:
         raise InputError(
@@ -73,7 +75,7 @@ def build_dataset(
     judgment = labelled[["candidate_id", "left_at_us", "label", "label_source", "label_weight"]]
     moments = moments.drop(columns="left_at_us").merge(judgment, on="candidate_id")
     moments["split"] = split.assign(moments, cut_us, config.split)
-    moments, thinned = _thin(moments, config)
+    moments, thinned = thin(moments, config)
     purged = int((moments["split"] == split.PURGED).sum())
     moments = moments[moments["split"] != split.PURGED].sort_values(ORDER, kind="stable", ignore_index=True)
     questions = questions_for(snapshots, candidates, labelled, cut_us, config)
@@ -82,8 +84,7 @@ def build_dataset(
     categorical = _categorical(rows, features, config)
     rows, asked = typed(rows, features, categorical), typed(asked, features, categorical)
     rows, outlier_counts, dropped = _clean(rows, outliers, outliers_file)
-    share = rows.groupby("candidate_id")["decided_at_us"].transform("size")
-    rows["weight"] = rows["label_weight"].to_numpy() / share.to_numpy(dtype=np.float64)
+    rows["weight"] = rows["label_weight"].to_numpy() * asking_weight(rows["stood_s"].to_numpy(), config.stood_most_s)
     rows = rows[[*KEYS, *JUDGED, *features]]
     _must_teach(rows)
     counts: dict[str, Any] = {
@@ -99,6 +100,15 @@ def build_dataset(
         "questions": int(asked["question_id"].nunique()) if len(asked) else 0,
     }
     return Dataset(rows, asked, features, categorical, cut_us, _rules_version(snapshots), counts)
+
+
+def asking_weight(stood_s: Floats, most_s: float) -> Floats:
+    """How much a row counts for how long its knowledge stood: sqrt(min(stood, most) / 1 min), shape (n,).
+
+    People ask of a car that stands for hours, hardly ever of a red light's half minute; by plain time the few long
+    stays would drown all early judgments, by plain count the lights would drown the stays. The root lies between.
+    """
+    return np.asarray(np.sqrt(np.clip(stood_s, 1.0, most_s) / 60.0))
 
 
 def _known(labels: Any, as_of: datetime) -> Any:
@@ -170,22 +180,37 @@ def typed(rows: pd.DataFrame, features: tuple[str, ...], categorical: tuple[str,
     return rows.assign(**values)
 
 
-def _thin(moments: pd.DataFrame, config: TrainingConfig) -> tuple[pd.DataFrame, float]:
-    """At most about ``most_rows`` rows: a share of the negative candidates, by hash, weighing for those left out.
+def thin(moments: pd.DataFrame, config: TrainingConfig) -> tuple[pd.DataFrame, float]:
+    """At most about ``most_rows`` rows: some negative candidates, drawn by hash, weigh for those left out.
 
-    Most candidates are red lights, seen again and again; every parking is kept. Weighing by the inverse share keeps
-    base rate and calibration right (Horvitz, Thompson 1952). Returns the rows and the share of negatives kept.
+    Most candidates are red lights that stood for seconds; every parking is kept, and a negative is kept with a
+    probability in proportion to how much it weighs (all of the long-standing ones: bus stops, lifts), then weighs by
+    the inverse: base rate and calibration stay right (Horvitz, Thompson 1952) at the least variance. Returns the rows
+    and the share of negative candidates kept.
     """
-    negative = (moments["label"] == 0).to_numpy()
-    room = config.most_rows - int((~negative).sum())
-    share = min(1.0, max(_LEAST_NEGATIVES, room / max(1, int(negative.sum()))))
-    if share == 1.0:
+    negative = moments[moments["label"] == 0]
+    room = config.most_rows - (len(moments) - len(negative))
+    if len(negative) <= room:
         return moments, 1.0
-    ids = moments.loc[negative, "candidate_id"].unique()
-    kept = {name for name in ids if split.device_share(str(name), "thin") < share}
-    moments = moments[~negative | moments["candidate_id"].isin(kept).to_numpy()].copy()
-    moments.loc[moments["label"] == 0, "label_weight"] /= share
-    return moments, share
+    weights = pd.Series(asking_weight(negative["stood_s"].to_numpy(), config.stood_most_s), index=negative.index)
+    groups = negative["candidate_id"]
+    candidates = pd.DataFrame({"weight": weights.groupby(groups).sum(), "rows": groups.value_counts()})
+    low, high = 0.0, 1.0 / candidates["weight"].min()
+    for _ in range(50):
+        middle = (low + high) / 2
+        expected = (_kept_share(candidates["weight"], middle) * candidates["rows"]).sum()
+        low, high = (middle, high) if expected <= room else (low, middle)
+    share = _kept_share(candidates["weight"], low)
+    drawn = pd.Series([split.device_share(str(name), "thin") for name in candidates.index], index=candidates.index)
+    share = share[drawn < share]
+    stays = (moments["label"] != 0) | moments["candidate_id"].isin(share.index)
+    moments = moments[stays].copy()
+    moments["label_weight"] /= moments["candidate_id"].map(share).fillna(1.0)
+    return moments, len(share) / len(candidates)
+
+
+def _kept_share(weight: pd.Series, scale: float) -> pd.Series:
+    return (weight * scale).clip(lower=_LEAST_SHARE, upper=1.0)
 
 
 def _clean(rows: pd.DataFrame, outliers: OutlierRules, file: Path) -> tuple[pd.DataFrame, dict[str, int], int]:

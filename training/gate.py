@@ -47,9 +47,13 @@ def gate(
     *,
     thresholds: tuple[float, float],
     cost: Costs,
+    evidence: Floats | None = None,
     recent: Bools | None = None,
 ) -> GateDecision:
     """Judge a challenger on held-out rows, all arrays of shape (n,); ``devices`` are any integer codes.
+
+    ``evidence``: how much of a judged candidate each row is (``training.heldout.evidence``), for the minima of
+    positives and negatives; None: one each.
 
     ``champion_scores`` None: nothing is published yet. ``thresholds``: challenger's and champion's. ``recent``: rows of
     the newest days, where a changed world shows first. The challenger is published where
@@ -63,7 +67,8 @@ def gate(
 
     An equal challenger is not published: change needs a reason. Intervals are one paired bootstrap over devices.
     """
-    reasons, minima = _minima(challenger_scores, labels, weights, devices, policy)
+    evidence = np.ones(len(labels)) if evidence is None else evidence
+    reasons, minima = _minima(challenger_scores, labels, weights, evidence, devices, policy)
     if reasons:
         return GateDecision(publish=False, reasons=tuple(reasons), minima=minima)
     if champion_scores is None:
@@ -108,13 +113,12 @@ def _text(value: float, interval: Interval) -> str:
 
 
 def _minima(
-    scores: Floats, labels: Ints, weights: Floats, devices: Ints, policy: GateRules
+    scores: Floats, labels: Ints, weights: Floats, evidence: Floats, devices: Ints, policy: GateRules
 ) -> tuple[list[str], dict[str, float]]:
     """What the challenger lacks, and the figures looked at."""
     from sklearn.metrics import roc_auc_score
 
-    # weights sum to 1 per surely labelled candidate: candidates are counted, not their many decision moments
-    positives, negatives = float(weights[labels == 1].sum()), float(weights[labels == 0].sum())
+    positives, negatives = float(evidence[labels == 1].sum()), float(evidence[labels == 0].sum())
     found: dict[str, float] = {"devices": len(np.unique(devices)), "positives": positives, "negatives": negatives}
     reasons = [
         f"too few held-out {name}: {found[name]:.0f}, at least {least} are needed"

@@ -7,7 +7,7 @@ import pandas as pd
 
 from training import split
 from training.manifest import Manifest
-from training.ports import Bools
+from training.ports import Bools, Floats
 
 
 def held_out_of_both(rows: pd.DataFrame, champion: Manifest | None) -> Bools:
@@ -26,6 +26,13 @@ def held_out_of_both(rows: pd.DataFrame, champion: Manifest | None) -> Bools:
     tested = rows["device_id"].map(shares).to_numpy(dtype=np.float64) < rules.test_devices
     after = rows["left_at_us"].to_numpy() >= champion.recipe.cut_us
     return np.asarray(held & (tested | after), dtype=np.bool_)
+
+
+def evidence(rows: pd.DataFrame) -> Floats:
+    """How much of a judged candidate each row is, shape (n,): a candidate's rows sum to the trust in its label, one at
+    most. For counting candidates; ``weight`` says how often people would ask, and stands for rows left out."""
+    shared = rows.groupby("candidate_id")["label_weight"].transform("size").to_numpy(dtype=np.float64)
+    return np.asarray(np.minimum(rows["label_weight"].to_numpy(dtype=np.float64), 1.0) / shared)
 
 
 def recent(rows: pd.DataFrame, days: float) -> Bools:

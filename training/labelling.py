@@ -28,11 +28,17 @@ class LabelCounts:
     """source -> parked labels no candidate lies near: the facts missed them, or they lie outside the snapshots."""
     ambiguous: int = 0
     unlabelled: int = 0
+    too_young: int = 0
+    """of the unlabelled: inside coverage, but a judgment of them may still come"""
     candidates: int = 0
 
 
 def attach(
-    candidates: pd.DataFrame, labels: pa.Table, coverage: pa.Table, rules: LabelRules
+    candidates: pd.DataFrame,
+    labels: pa.Table,
+    coverage: pa.Table,
+    rules: LabelRules,
+    matured_us: int | None = None,
 ) -> tuple[pd.DataFrame, LabelCounts]:
     """Label candidates.
 
@@ -47,7 +53,8 @@ def attach(
        mean of both as shares of their limits; a label without a place counts as at the limit of distance);
     2. a candidate without one, but within ``ambiguous_within_m`` of a parked label in time, is left out: a pin there
        would be right as well. A retracted candidate never takes a label, and is left out within the whole tolerance;
-    3. any other candidate inside the source's coverage is a negative.
+    3. any other candidate inside the source's coverage is a negative, if it was left before ``matured_us`` (µs): of a
+       younger one silence says nothing yet, judgments reach us late. None: silence speaks of all.
 
     Candidates no source speaks of are left out.
     """
@@ -59,6 +66,10 @@ def attach(
     weight = np.zeros(n, dtype=np.float64)
     place = candidates[["lat", "lon"]].to_numpy(dtype=np.float64, copy=True)
     open_ = np.ones(n, dtype=np.bool_)
+    young = np.zeros(n, dtype=np.bool_)
+    if matured_us is not None:
+        young = candidates["left_at_us"].to_numpy(dtype=np.int64) >= matured_us
+    awaited = np.zeros(n, dtype=np.bool_)
     counts = LabelCounts(candidates=n)
     all_labels = _newest_judgments(labels)
     all_spans = coverage.to_pandas()
@@ -77,7 +88,8 @@ def attach(
             own[has] = base * judged["weight"].to_numpy(dtype=np.float64)[matched[has]]
         covered = _covered(candidates, spans)
         ambiguous = ~has & near & open_
-        decides = open_ & ~ambiguous & (has | covered)
+        decides = open_ & ~ambiguous & (has | (covered & ~young))
+        awaited |= covered & young
         label[decides], source_of[decides], weight[decides] = verdict[decides], source, own[decides]
         placed = np.flatnonzero(decides & has)
         spots = judged[["lat", "lon"]].to_numpy(dtype=np.float64)[matched[placed]]
@@ -93,6 +105,7 @@ def attach(
         taken[matched[has]] = True
         counts.unmatched_parked[source] = int((parked & ~taken).sum())
     counts.unlabelled = int((label < 0).sum()) - counts.ambiguous
+    counts.too_young = int((awaited & open_).sum())
     keep = (label >= 0) & (weight > 0)
     labelled = candidates[keep].assign(
         label=label[keep],

@@ -23,7 +23,7 @@ from training.dataset import Dataset, build_dataset, retrieve_features, typed
 from training.evaluate import Evaluation, evaluate
 from training.fit import Fit, fit, prediction_hash
 from training.gate import GateDecision, gate
-from training.heldout import held_out_of_both, recent
+from training.heldout import evidence, held_out_of_both, recent
 from training.manifest import (
     Manifest,
     Outcome,
@@ -224,6 +224,7 @@ def judge(
         recipe.config.seed,
         thresholds=(challenger.fit.threshold, champion.fit.threshold if champion else 1.0),
         cost=recipe.config.cost,
+        evidence=evidence(rows),
         recent=recent(rows, policy.recent_days),
     )
     return decision, rival

@@ -67,13 +67,14 @@ def final_candidates(snapshots: pd.DataFrame) -> pd.DataFrame:
 
 
 def decision_moments(snapshots: pd.DataFrame, ages_s: tuple[float, ...], most: int, as_of: datetime) -> pd.DataFrame:
-    """When each candidate is judged: ``candidate_id``, ``device_id``, ``cell``, ``left_at_us``, ``decided_at_us``.
+    """When each candidate is judged: ``candidate_id``, ``device_id``, ``cell``, ``left_at_us``, ``decided_at_us``, and
+    ``stood_s``: how long nothing changed after (until the next snapshot or judgment, or ``as_of``; seconds).
 
     The moments of its snapshots, because then something new was known (of more than ``most``: the first, and as many
     spread evenly over the others); and the ages ``ages_s`` (seconds since the vehicle was left), because people ask
     long after the last news and the age itself is a feature. An age counts only after the candidate was first known
-    and by ``as_of``. None while the candidate stands retracted: serving does not offer it then. Distinct, ordered by
-    (device_id, left_at_us, candidate_id, decided_at_us); ``cell`` and ``left_at_us`` are as known at that moment.
+    and before ``as_of``. None while the candidate stands retracted: serving does not offer it then. Distinct, ordered
+    by (device_id, left_at_us, candidate_id, decided_at_us); ``cell`` and ``left_at_us`` are as known at that moment.
     """
     columns = ["candidate_id", "device_id", "cell", "left_at_us"]
     known = snapshots[[*columns, "at_us", "status"]]
@@ -82,12 +83,18 @@ def decision_moments(snapshots: pd.DataFrame, ages_s: tuple[float, ...], most: i
     place = known.groupby("candidate_id").cumcount().to_numpy()
     many = known.groupby("candidate_id")["at_us"].transform("size").to_numpy()
     chosen = (place * most) // many != ((place - 1) * most) // many
-    parts = [known[columns][chosen].assign(decided_at_us=known["at_us"][chosen])]
     cut = to_us(as_of)
+    known["until_us"] = known["until_us"].clip(upper=cut)
+    columns.append("until_us")
+    parts = [known[columns][chosen].assign(decided_at_us=known["at_us"][chosen])]
     for age in ages_s:
         moment = known["left_at_us"].to_numpy() + int(age * 1e6)
-        holds = (moment > known["at_us"].to_numpy()) & (moment < known["until_us"].to_numpy()) & (moment <= cut)
+        holds = (moment > known["at_us"].to_numpy()) & (moment < known["until_us"].to_numpy())
         parts.append(known[columns][holds].assign(decided_at_us=moment[holds]))
     moments: pd.DataFrame = pd.concat(parts).drop_duplicates(["candidate_id", "decided_at_us"])
     order = ["device_id", "left_at_us", "candidate_id", "decided_at_us"]
-    return moments.sort_values(order, kind="stable", ignore_index=True)
+    moments = moments.sort_values("decided_at_us", kind="stable")  # by time alone: left_at_us may be revised
+    following = moments.groupby("candidate_id", sort=False)["decided_at_us"].shift(-1)
+    until = np.fmin(following.to_numpy(dtype=np.float64), moments["until_us"].to_numpy(dtype=np.float64))
+    moments["stood_s"] = (until - moments["decided_at_us"].to_numpy()) / 1e6
+    return moments.drop(columns="until_us").sort_values(order, kind="stable", ignore_index=True)

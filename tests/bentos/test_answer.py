@@ -5,7 +5,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bentos.answer import RETURN_M, Candidate, Decision, decide, has_left, known_at, was_driving
+from bentos.answer import Candidate, Decision, decide, has_left, known_at, was_driving
+from parked.vehicle import RETURN_M
 from tests.bentos.fakes import HOUR_US, NOW_US, candidate
 
 

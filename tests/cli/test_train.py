@@ -50,7 +50,7 @@ def test_from_training_to_publishing_and_back(home, tmp_path):
     published = answer("publish", "latest", "--why", "first")
     assert (published["published"], published["generation"]) == (True, 1)
 
-    second = train(home, "--config", str(config_file(tmp_path, catboost={"iterations": 2, "depth": 1})))
+    second = train(home, "--config", str(config_file(tmp_path, catboost={"iterations": 2, "depth": 1, "rsm": 1.0})))
     refused = answer("publish", second["model"], code=1)
     assert not refused["published"]
     assert "may be worse" in " ".join(refused["decision"]["reasons"])

@@ -31,6 +31,7 @@ def config_file(folder: Path, **changes: Any) -> Path:
     """The packaged training file, fitted to the made-up world's few features, with ``changes`` on top."""
     content = yaml.safe_load(DEFAULT_CONFIG.read_text(encoding="utf-8"))
     content["categorical"] = ["status", "motion_after"]
+    content["exclude"] = []  # the packaged file names features the made-up world does not have
     content["catboost"] = {**content["catboost"], "iterations": 40, "depth": 4}
     content["gate"] = {**content["gate"], "resamples": 300}
     content["evaluation"] = {**content["evaluation"], "resamples": 100}

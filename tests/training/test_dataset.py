@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -5,14 +6,17 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from parked.clock import from_us, to_us
 from parked.errors import InputError, InternalError, SettingError
 from tests.training.world import AS_OF, START, coverage_table, labels_table, make_world
 from training import split
 from training.config import TrainingConfig
-from training.dataset import ORDER, Dataset, build_dataset
+from training.dataset import ORDER, Dataset, asking_weight, build_dataset, thin
 from training.outliers import OutlierRule, OutlierRules
+from training.snapshots import decision_moments, read_snapshots
 
 FILE = Path("outliers.yaml")
 RULES = OutlierRules(
@@ -42,9 +46,44 @@ def test_rows_are_in_canonical_order_whatever_order_the_store_answers_in(data):
     assert list(data.features) == sorted(data.features)
 
 
-def test_the_weights_of_a_candidate_sum_to_its_label_weight(data):
-    sums = data.rows.groupby("candidate_id").agg({"weight": "sum", "label_weight": "first"})
-    assert np.allclose(sums["weight"], sums["label_weight"])
+def test_a_row_weighs_by_the_root_of_the_minutes_it_stood_within_bounds():
+    found = asking_weight(np.array([0.0, 1.0, 60.0, 240.0, 3600.0, 14_400.0, 1e6]), 14_400)
+    assert found == pytest.approx([60**-0.5, 60**-0.5, 1.0, 2.0, 60**0.5, 240**0.5, 240**0.5])
+
+
+@given(st.lists(st.floats(0, 1e7), min_size=2), st.floats(60, 1e6))
+def test_what_stood_longer_never_weighs_less_and_never_nothing(stood, most):
+    found = asking_weight(np.sort(np.array(stood)), most)
+    assert (np.diff(found) >= 0).all()
+    assert found[0] > 0
+
+
+def test_a_rows_weight_is_its_labels_times_how_long_its_knowledge_stood(data, home, config):
+    moments = decision_moments(
+        read_snapshots(home, AS_OF), config.decision_ages_s, config.most_snapshots, AS_OF
+    ).set_index(["candidate_id", "decided_at_us"])
+    stood = moments["stood_s"].loc[list(zip(data.rows["candidate_id"], data.rows["decided_at_us"], strict=True))]
+    expected = data.rows["label_weight"] * np.sqrt(stood.to_numpy().clip(1, config.stood_most_s) / 60)
+    assert data.rows["weight"].to_numpy() == pytest.approx(expected.to_numpy())
+    assert data.rows["weight"].max() == pytest.approx(240**0.5)  # at most four hours, though cars stand for days
+
+
+def test_silence_of_the_labels_makes_no_negative_of_a_candidate_they_may_still_speak_of(world, home, config):
+    early = from_us(to_us(START) + 10 * 86_400_000_000)
+    young = to_us(early) - int(config.labels.matured_h * 3.6e9)
+
+    def seen(labels: dict[str, float]) -> Dataset:
+        rules = config.model_copy(update={"labels": config.labels.model_copy(update=labels)})
+        return build_dataset(home, world.sources(), rules, RULES, FILE, early)
+
+    patient, hasty = seen({}), seen({"matured_h": 0.0})
+    late = patient.rows[patient.rows["left_at_us"] >= young]
+    assert set(late["label"]) == {1}
+    assert set(hasty.rows.loc[hasty.rows["left_at_us"] >= young, "label"]) == {0, 1}
+    waiting = hasty.counts["labels"]["by_source"]["truth"]["not_parked"]
+    waiting -= patient.counts["labels"]["by_source"]["truth"]["not_parked"]
+    assert patient.counts["labels"]["too_young"] == waiting > 0
+    assert hasty.counts["labels"]["too_young"] == 0
 
 
 def test_outliers_leave_the_fit_and_stay_in_the_evaluation(data):
@@ -106,8 +145,54 @@ def test_beyond_the_limit_a_share_of_the_negatives_stands_for_all_of_them(world,
     def weight(found: Dataset, label: int) -> float:
         return float(found.rows.loc[found.rows["label"] == label, "weight"].sum())
 
-    assert weight(few, 1) == pytest.approx(weight(data, 1), rel=0.05)  # outlier rows may empty a candidate
+    assert weight(few, 1) == weight(data, 1)
     assert weight(few, 0) == pytest.approx(weight(data, 0), rel=0.15)
+
+
+def moments_of(stood_s: Sequence[float], label: int, name: str) -> pd.DataFrame:
+    """One decision moment each of as many candidates."""
+    ids = [f"{name}-{k}" for k in range(len(stood_s))]
+    return pd.DataFrame({"candidate_id": ids, "label": label, "label_weight": 1.0, "stood_s": stood_s})
+
+
+@pytest.mark.parametrize(("most_rows", "seed"), [(400, 1), (400, 2), (600, 3), (1500, 4)])
+def test_thinning_keeps_parkings_and_long_standing_negatives_and_about_the_totals(most_rows, seed, config):
+    rng = np.random.default_rng(seed)
+    lights = rng.lognormal(np.log(40), 0.7, 3000)
+    parts = [
+        moments_of([7200.0] * 50, 1, f"parking-{seed}"),
+        moments_of(lights.tolist(), 0, f"light-{seed}"),
+        moments_of([14_400.0] * 20, 0, f"lift-{seed}"),
+    ]
+    whole = pd.concat(parts, ignore_index=True)
+    thinned, share = thin(whole, config.model_copy(update={"most_rows": most_rows}))
+    kept = whole["candidate_id"].isin(thinned["candidate_id"])
+    assert kept[whole["candidate_id"].str.contains("parking|lift")].all()
+    assert (thinned.loc[~thinned["candidate_id"].str.contains("light"), "label_weight"] == 1).all()
+    assert thinned["label_weight"].between(1, 20).all()
+    assert share == pytest.approx((len(thinned) - 50) / 3020)
+    assert len(thinned) == pytest.approx(most_rows, abs=3 * np.sqrt(most_rows))
+
+    def total(frame: pd.DataFrame) -> float:
+        of = frame[frame["label"] == 0]
+        return float((of["label_weight"] * asking_weight(of["stood_s"].to_numpy(), config.stood_most_s)).sum())
+
+    assert total(thinned) == pytest.approx(total(whole), rel=3 / np.sqrt(most_rows - 70))
+
+
+def test_below_the_limit_nothing_is_thinned(config):
+    whole = pd.concat([moments_of([600.0] * 5, 1, "a"), moments_of([30.0] * 95, 0, "b")], ignore_index=True)
+    thinned, share = thin(whole, config.model_copy(update={"most_rows": 100}))
+    pd.testing.assert_frame_equal(thinned, whole)
+    assert share == 1
+
+
+def test_where_parkings_alone_fill_the_limit_one_negative_of_twenty_stays(config):
+    whole = pd.concat([moments_of([600.0] * 300, 1, "a"), moments_of([30.0] * 4000, 0, "b")], ignore_index=True)
+    thinned, share = thin(whole, config.model_copy(update={"most_rows": 100}))
+    assert (thinned["label"] == 1).sum() == 300
+    assert share == pytest.approx(0.05, abs=0.015)
+    assert set(thinned.loc[thinned["label"] == 0, "label_weight"]) == {20.0}
 
 
 def test_no_label_at_all_is_said(world, home, config):

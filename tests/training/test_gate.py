@@ -128,6 +128,16 @@ def test_too_little_evidence_publishes_nobody_not_even_the_first(keep, says):
     assert any(says in reason for reason in decision.reasons)
 
 
+def test_the_minima_count_evidence_not_weight():
+    z, label, weight, device = rows()
+    enough = judge(sigmoid(z), None, label, weight * 0.001, device, evidence=np.ones(N))
+    assert enough.publish
+    assert enough.minima["positives"] == label.sum()
+    little = judge(sigmoid(z), None, label, weight * 1000, device, evidence=np.full(N, 0.01))
+    assert not little.publish
+    assert "too few held-out positives" in little.reasons[0]
+
+
 @pytest.mark.parametrize(
     ("scores", "says"),
     [

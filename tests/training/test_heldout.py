@@ -2,12 +2,13 @@
 
 from datetime import timedelta
 
+import pandas as pd
 import pytest
 
 from tests.training.conftest import config_file
 from tests.training.world import START
 from training import split
-from training.heldout import held_out_of_both, recent
+from training.heldout import evidence, held_out_of_both, recent
 from training.manifest import read_manifest, read_rows
 
 
@@ -50,6 +51,12 @@ def test_another_salt_costs_rows_but_never_honesty(champion_and_challenger, tmp_
     compared = set(rows[mask]["candidate_id"])
     assert 0 < mask.sum() < rows["split"].isin(split.HELD_OUT).sum()
     assert not compared & fitted_pairs(home, champion)
+
+
+def test_a_candidate_is_as_much_evidence_as_its_label_is_trusted_however_often_it_is_judged():
+    rows = pd.DataFrame({"candidate_id": list("aabcccc"), "label_weight": [1.0, 1.0, 0.3, 6.0, 6.0, 6.0, 6.0]})
+    found = pd.Series(evidence(rows)).groupby(rows["candidate_id"]).sum()
+    assert found.to_dict() == pytest.approx({"a": 1.0, "b": 0.3, "c": 1.0})  # c stands for others left out: still one
 
 
 def test_recent_rows_are_counted_back_from_the_newest_candidate(champion_and_challenger):

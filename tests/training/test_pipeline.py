@@ -18,6 +18,9 @@ from training.manifest import read_manifest, read_rows, write_manifest
 from training.model_store import load_model
 from training.pipeline import decide_and_publish, evaluate_model, judge, refit
 
+WEAK = {"iterations": 2, "depth": 1, "rsm": 1.0}
+"""Little learnt, but from all features: of a random half, two stumps may miss the one that tells."""
+
 REFIT = """
 import sys
 from training.manifest import read_manifest, read_rows
@@ -124,7 +127,7 @@ def test_the_first_model_goes_through_the_gate_and_is_published(home):
 
 
 def test_a_worse_challenger_is_rejected_and_a_better_one_published(home, tmp_path):
-    weak = home.train(config=config_file(tmp_path / "weak", catboost={"iterations": 2, "depth": 1}))
+    weak = home.train(config=config_file(tmp_path / "weak", catboost=WEAK))
     good = home.train()
     assert decide_and_publish(home.settings, home.engine, CLOCK, weak.tag, "ann", "a start").published
     better = decide_and_publish(home.settings, home.engine, CLOCK, good.tag, "ann", "more trees")
@@ -132,7 +135,7 @@ def test_a_worse_challenger_is_rejected_and_a_better_one_published(home, tmp_pat
     assert better.previous == weak.tag
     assert better.decision.all_rows is not None
     assert better.decision.all_rows.log_loss_interval.high < 0
-    worse = home.train(config=config_file(tmp_path / "worse", catboost={"iterations": 3, "depth": 1}))
+    worse = home.train(config=config_file(tmp_path / "worse", catboost={**WEAK, "iterations": 3}))
     refused = decide_and_publish(home.settings, home.engine, CLOCK, worse.tag, "ann", "try")
     assert not refused.published
     assert registry.show(home.engine, worse.tag).state == "rejected"

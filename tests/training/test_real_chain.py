@@ -21,12 +21,13 @@ from parked.opsdb.engine import open_database
 from parked.opsdb.labels import add_coverage, add_labels
 from parked.settings import Settings, load_settings
 from tests.training.conftest import config_file
+from training.config import load_config
 from training.manifest import read_manifest, read_rows
 from training.model_store import load_model
 from training.pipeline import TrainedModel, decide_and_publish, refit, train_candidate
 
 NOW = fixed_clock(datetime.datetime(2026, 2, 1, tzinfo=datetime.UTC))
-CATEGORICAL = ["status", "motion_before", "motion_after", "followed_by"]
+CATEGORICAL, EXCLUDED = list(load_config().categorical), list(load_config().exclude)
 FEW = {"min_positives": 5, "min_negatives": 5, "min_devices": 2, "max_ece": 0.3}
 
 
@@ -45,13 +46,13 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, TrainedMo
     engine = open_database(settings.database)
     add_labels(engine, pa.concat_tables([phone.labels for phone in phones]))
     add_coverage(engine, pa.concat_tables([phone.coverage for phone in phones]))
-    config = config_file(home / "files", categorical=CATEGORICAL, most_rows=4000, gate=FEW)
+    config = config_file(home / "files", categorical=CATEGORICAL, exclude=EXCLUDED, most_rows=4000, gate=FEW)
     return settings, train_candidate(settings, engine, NOW, config=config)
 
 
 def test_the_model_eats_the_services_features_and_beats_chance_on_phones_it_never_saw(chain):
     _, model = chain
-    assert model.card.features == sorted(service_features(PARKING_V1))
+    assert model.card.features == sorted(set(service_features(PARKING_V1)) - set(EXCLUDED))
     assert model.evaluation.figures()["test_devices.auc"] > 0.8
 
 

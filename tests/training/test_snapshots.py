@@ -1,6 +1,8 @@
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from parked.clock import from_us, to_us
 from parked.errors import NotFoundError
@@ -52,6 +54,56 @@ def snapshots(*states, tmp_path=None):
 
 def minutes(frame):
     return [(us - to_us(START)) / 60e6 for us in frame["decided_at_us"]]
+
+
+def stood_minutes(frame):
+    return [seconds / 60 for seconds in frame["stood_s"]]
+
+
+def after(minutes_later):
+    return from_us(to_us(START) + int(minutes_later * 60e6))
+
+
+def test_a_moments_knowledge_stands_until_the_next_moment_and_the_last_ones_until_the_cut_off():
+    frame = snapshots((1, "OPEN"), (45, "FINAL"))
+    found = decision_moments(frame, AGES, 8, after(150))
+    assert minutes(found) == [1, 5, 30, 45, 120]
+    assert stood_minutes(found) == [4, 25, 15, 75, 30]
+
+
+def test_knowledge_stands_no_longer_than_the_next_snapshot_though_that_one_is_no_moment():
+    frame = snapshots((1, "OPEN"), (3, "OPEN"), (4, "OPEN"), (10, "OPEN"))
+    found = decision_moments(frame, (), 2, after(60))
+    assert minutes(found) == [1, 4]
+    assert stood_minutes(found) == [2, 6]
+
+
+def test_a_retraction_ends_what_stood():
+    frame = snapshots((1, "OPEN"), (3, "RETRACTED"), (20, "FINAL"))
+    found = decision_moments(frame, (), 8, after(60))
+    assert minutes(found) == [1, 20]
+    assert stood_minutes(found) == [2, 40]
+
+
+def test_a_revised_time_of_leaving_does_not_confuse_what_came_after_what():
+    frame = snapshots((1, "OPEN"), (10, "OPEN"), (30, "FINAL"))
+    frame.loc[1, "left_at_us"] -= 60_000_000
+    found = decision_moments(frame, (), 8, after(60)).sort_values("decided_at_us")
+    assert minutes(found) == [1, 10, 30]
+    assert stood_minutes(found) == [9, 20, 30]
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 300), st.sampled_from(["OPEN", "FINAL", "RETRACTED"])), unique_by=lambda s: s[0]),
+    st.integers(1, 8),
+    st.integers(300, 600),
+)
+def test_no_two_moments_of_a_candidate_stand_at_once(states, most, end):
+    found = decision_moments(snapshots(*sorted(states)), AGES, most, after(end))
+    start, stood = found["decided_at_us"].to_numpy(), found["stood_s"].to_numpy() * 1e6
+    assert (stood >= 0).all()
+    assert (start[:-1] + stood[:-1] <= start[1:] + 1).all()
+    assert (start + stood <= to_us(after(end)) + 1).all()
 
 
 def test_a_candidate_is_judged_at_every_snapshot_and_at_later_ages():
