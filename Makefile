@@ -18,6 +18,7 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	@echo "installing pinned, hash-checked dependencies into $(VENV) (once, about two minutes)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/parked facts compile
 	@touch $(STAMP)
 
 install: $(STAMP)  ## Make .venv with .venv/bin/parked
@@ -26,7 +27,7 @@ demo: install  ## The whole story in a few minutes: simulate, facts, features, t
 	@$(BIN)/parked demo
 
 test: install  ## Run every test
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: install
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -1,4 +1,4 @@
-"""How every command talks: results to stdout (plain or ``--json``), progress and notes to stderr, errors in one line."""
+"""How every command talks: results to stdout (plain or ``--json``), progress and notes to stderr."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as on
 class Advance(Protocol):
     """Called as work goes on: ``advance(1)``, or ``advance(0, total=n)`` once the total is known."""
 
-    def __call__(self, steps: int = 1, *, total: int | None = None) -> None: ...
+    def __call__(self, steps: int = 1, *, total: int | None = None) -> None:
+        """Move the bar by ``steps``."""
 
 
 def emit(result: Mapping[str, Any], *, json: bool, text: str | None = None) -> None:

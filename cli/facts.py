@@ -73,6 +73,20 @@ def build(
     )
 
 
+@app.command("compile")
+def compile_engine() -> None:
+    """Compile the stop engine for this machine now (once, about half a minute), so that nothing waits for it later.
+
+    Example: parked facts compile
+    """
+    from ingestion.facts.build import build_facts
+    from ingestion.facts.rules import load_rules
+    from parked.schemas import FIXES
+
+    with progress("compiling the stop engine"):
+        build_facts(FIXES.empty_table(), None, load_rules())
+
+
 @app.command()
 def show(
     device: Annotated[str, typer.Option(help="Device to show.")],

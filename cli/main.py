@@ -7,6 +7,7 @@ import sys
 import typer
 
 from cli import facts, features, labels, models, monitor, quarantine
+from cli.demo.command import demo
 from cli.ingest import ingest
 from cli.score import score
 from cli.serve import package, serve
@@ -38,6 +39,8 @@ app.command()(evaluate)
 app.command()(publish)
 app.command()(rollback)
 app.add_typer(models.app)
+
+app.command()(demo)
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from feature_repo.declare import BOOL, DEVICE, FLOAT64, INT64, LEFT, feature
-from feature_repo.fact import DAY_US, SECOND_US
+from feature_repo.fact import DAY_US, SECOND_US, Fact
 from feature_repo.known import Known
 
 HABIT_LENGTH: Final = 50
@@ -81,3 +81,38 @@ def sends_motion(known: Known) -> bool | None:
     if not recent:
         return None
     return any(candidate.motion_before is not None or candidate.motion_after is not None for candidate in recent)
+
+
+def _long_stays(known: Known) -> list[Fact]:
+    """The newest candidates that were left for more than a few minutes: where riders and drivers differ."""
+    return [c for c in known.recent(HABIT_LENGTH) if c.ended_at is not None and c.ended_at - c.started_at > QUICK_US]
+
+
+@feature(view=DEVICE, dtype=FLOAT64, reads=LEFT)
+def usual_return_m(known: Known) -> float | None:
+    """Median distance from a long-left candidate to where the next vehicle leg began, metres: a driver comes back."""
+    return median([candidate.return_m for candidate in _long_stays(known)])
+
+
+@feature(view=DEVICE, dtype=FLOAT64, reads=LEFT)
+def usual_halts_per_km(known: Known) -> float | None:
+    """Median of halts per kilometre over the legs that ended in a long stay: a bus halts more often than a car."""
+    return median(
+        [
+            1000.0 * c.leg_halts / c.leg_distance_m
+            for c in _long_stays(known)
+            if c.leg_halts is not None and c.leg_distance_m is not None and c.leg_distance_m > 0.0
+        ]
+    )
+
+
+@feature(view=DEVICE, dtype=FLOAT64, reads=LEFT)
+def usual_leg_speed_mps(known: Known) -> float | None:
+    """Median of the mean speeds over the legs that ended in a long stay, m/s."""
+    return median(
+        [
+            c.leg_distance_m / ((c.started_at - c.leg_started_at) / SECOND_US)
+            for c in _long_stays(known)
+            if c.leg_distance_m is not None and c.leg_started_at is not None and c.started_at > c.leg_started_at
+        ]
+    )

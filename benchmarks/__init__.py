@@ -1,0 +1,1 @@
+"""Measurements, each rerunnable by one command; never run as timed tests."""

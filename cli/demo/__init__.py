@@ -1,0 +1,1 @@
+"""``parked demo``: the whole story, told on simulated phones."""

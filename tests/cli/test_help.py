@@ -1,0 +1,75 @@
+"""Every command explains itself, quickly, with an example; mistakes are one line and exit 2."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+import typer.main
+
+from cli.main import app
+
+PARKED = str(Path(sys.executable).parent / "parked")
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    def walk(path: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+        children = getattr(command, "commands", None)
+        if children is None or getattr(command, "invoke_without_command", False):
+            yield path, command
+        for name, child in (children or {}).items():
+            yield from walk(f"{path} {name}", child)
+
+    yield from walk("parked", typer.main.get_command(app))
+
+
+@pytest.mark.parametrize(
+    ("path", "command"), list(commands()), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_every_command_has_help_with_an_example(path: str, command: click.Command) -> None:
+    assert command.help
+    assert f"Example: {path}" in " ".join(command.help.split())
+
+
+def test_the_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; import cli.main; "
+        "heavy = ('feast', 'pandas', 'pyarrow', 'catboost', 'bentoml', 'evidently', 'numba', 'sklearn'); "
+        "print([m for m in heavy if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["ingest", "no-such.parquet"], "no-such.parquet"),
+        (["facts", "build", "no-such.parquet", "--out", "x.parquet"], "no-such.parquet"),
+        (["score", "no-such.parquet", "--out", "x.parquet"], "publish"),
+        (["serve"], "publish"),
+        (["train"], "features"),
+        (["publish", "parking:nope"], "model"),
+        (["rollback"], "model"),
+        (["simulate", "--city", "atlantis"], "atlantis"),
+        (["monitor", "run"], "publish"),
+    ],
+)
+def test_a_mistake_is_one_line_exit_2_and_changes_nothing(tmp_path: Path, arguments: list[str], named: str) -> None:
+    done = subprocess.run(
+        [PARKED, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PARKED_HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin"},
+        check=False,
+    )
+    assert done.returncode == 2
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert named in lines[0]
+    assert not list(tmp_path.iterdir())
