@@ -53,8 +53,10 @@ def attach(
        mean of both as shares of their limits; a label without a place counts as at the limit of distance);
     2. a candidate without one, but within ``ambiguous_within_m`` of a parked label in time, is left out: a pin there
        would be right as well. A retracted candidate never takes a label, and is left out within the whole tolerance;
-    3. any other candidate inside the source's coverage is a negative, if it was left before ``matured_us`` (µs): of a
-       younger one silence says nothing yet, judgments reach us late. None: silence speaks of all.
+    3. any other candidate inside the source's coverage is a negative.
+
+    Inside the coverage a candidate left at or after ``matured_us`` (µs) gets no label from the source at all: judgments
+    reach us late, so its silence says nothing yet. None: silence speaks of all.
 
     Candidates no source speaks of are left out.
     """
@@ -88,8 +90,11 @@ def attach(
             own[has] = base * judged["weight"].to_numpy(dtype=np.float64)[matched[has]]
         covered = _covered(candidates, spans)
         ambiguous = ~has & near & open_
-        decides = open_ & ~ambiguous & (has | (covered & ~young))
-        awaited |= covered & young
+        # Where silence will speak but cannot yet, an early judgment waits for the others: taken alone, those that came
+        # first (parkings, mostly) would fill the newest days.
+        waits = covered & young
+        decides = open_ & ~ambiguous & (has | covered) & ~waits
+        awaited |= waits
         label[decides], source_of[decides], weight[decides] = verdict[decides], source, own[decides]
         placed = np.flatnonzero(decides & has)
         spots = judged[["lat", "lon"]].to_numpy(dtype=np.float64)[matched[placed]]

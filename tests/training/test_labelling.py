@@ -59,12 +59,20 @@ def test_silence_makes_a_negative_only_of_a_candidate_left_before_judgments_have
     assert (counts.too_young, counts.unlabelled) == (2, 2)
 
 
-def test_a_judgment_that_has_come_counts_however_young_the_candidate():
+def test_where_silence_will_speak_an_early_judgment_waits_for_the_others():
     some = candidates(("parked", 100, 0, False), ("not", 200, 0, False), ("silent", 300, 0, False))
     told = labels_table([label(100), label(200, verdict="not_parked")])
     found, counts = attach(some, told, ALL_DAY, RULES, 50 * MINUTE)
+    assert labels_of(found) == {}
+    assert counts.too_young == 3
+
+
+def test_where_silence_says_nothing_a_judgment_counts_however_young_the_candidate():
+    some = candidates(("parked", 100, 0, False), ("not", 200, 0, False), ("silent", 300, 0, False))
+    told = labels_table([label(100), label(200, verdict="not_parked")])
+    found, counts = attach(some, told, NONE, RULES, 50 * MINUTE)
     assert labels_of(found) == {"parked": 1, "not": 0}
-    assert counts.too_young == 1
+    assert counts.too_young == 0
 
 
 def test_a_source_that_is_still_awaited_leaves_the_word_to_the_next():
