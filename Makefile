@@ -4,7 +4,10 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 # Where pip finds what it installs is the machine's own setting; no file here names an index.
+
+LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check lint types contracts lock bench-real clean
@@ -12,12 +15,15 @@ STAMP := $(VENV)/.installed
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-$(STAMP): requirements/dev.txt pyproject.toml
+$(STAMP): requirements/dev.txt requirements/uv.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11, or say make PYTHON=/path/to/python3.11"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing pinned, hash-checked dependencies into $(VENV) (once, about two minutes)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "installing pinned, hash-checked dependencies into $(VENV)"
+	@$(PIP) --require-hashes -r requirements/uv.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements/dev.txt \
+	  || { echo "uv cannot reach a package index; trying pip and its settings (about two minutes)"; \
+	       $(PIP) --require-hashes -r requirements/dev.txt; }
+	@$(PIP) --no-build-isolation --editable .
 	@$(BIN)/parked facts compile
 	@touch $(STAMP)
 
@@ -44,8 +50,9 @@ bench-real: install  ## Real drives against their tapped parking spots: prints t
 	@$(BIN)/python -m benchmarks.real_drives
 
 lock: install  ## Renew the hash-pinned locks from pyproject.toml
-	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --extra dev pyproject.toml -o requirements/dev.txt
-	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url pyproject.toml -o requirements/runtime.txt
+	@$(LOCK) pyproject.toml -o requirements/runtime.txt
+	@for extra in dev redis postgres spark; do $(LOCK) --extra $$extra pyproject.toml -o requirements/$$extra.txt || exit 1; done
+	@grep -o '^uv==[0-9.]*' requirements/dev.txt | $(LOCK) - -o requirements/uv.txt
 
 clean:  ## Remove the environment and everything generated
 	rm -rf $(VENV) var build dist *.egg-info

@@ -1,0 +1,1 @@
+"""From raw records to facts to feature stores. Never meets interpretation."""
