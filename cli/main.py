@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 import typer
 
@@ -45,6 +46,8 @@ app.command()(demo)
 
 def main() -> None:
     """Run the command line. A user's mistake prints one line and exits 2; ours exits 1."""
+    # Libraries warn of their own libraries (and Feast turns such warnings on again): not the user's to mend.
+    warnings.showwarning = lambda *_args, **_options: None
     try:
         app()
     except ParkedError as error:
