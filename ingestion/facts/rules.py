@@ -29,6 +29,8 @@ class GateRules(_Section):
     spike_m: float = Field(gt=0)
     spike_return: float = Field(gt=0, lt=1)
     spike_s: float = Field(gt=0)
+    jump_m: float = Field(gt=0)
+    jump_s: float = Field(ge=0)
     look_ahead: int = Field(ge=1, le=4)
 
 

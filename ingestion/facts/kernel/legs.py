@@ -39,6 +39,7 @@ from ingestion.facts.kernel.types import (
 )
 
 NO_LEG, MAYBE, IN_LEG = 0, 1, 2
+CALM_MS = 120_000
 NOTHING, UNCONFIRMED, CONFIRMED = 0, 1, 2
 
 
@@ -213,7 +214,11 @@ def _halt(s: Any, work: Any, out: Any, v: float) -> None:
 def _fast(s: Any, work: Any, rule: Any, out: Any, t: int, lat: int, lon: int, v: float, moved: float) -> None:
     """A fix at vehicle speed."""
     if s.leg == NO_LEG:
-        _start(s, s.t, s.lat, s.lon)
+        # It began where the phone was last slow: a drive is noticed a fix or two late.
+        if t - s.calm_t <= CALM_MS:
+            _start(s, s.calm_t, s.calm_lat, s.calm_lon)
+        else:
+            _start(s, s.t, s.lat, s.lon)
     s.leg_path += moved
     s.leg_n += 1
     s.leg_speed = max(s.leg_speed, v)
@@ -348,6 +353,8 @@ def on_move(s: Any, work: Any, rule: Any, out: Any, t: int, lat: int, lon: int, 
         _watch(s, work, rule, out, t, lat, lon, acc, v)
     if s.leg == MAYBE and t - s.fast_t > 60_000 and not sure:
         s.leg = NO_LEG
+    if not fast:
+        s.calm_t, s.calm_lat, s.calm_lon = t, lat, lon
     s.v2 = s.v1
     s.v1 = s.v
     s.v = v

@@ -24,6 +24,7 @@ def start(s: Any, device: int) -> None:
     s.motion_t = NONE
     s.slow_t = NONE
     s.fast_t = NONE
+    s.calm_t = NONE
     s.queue_due = FAR_FUTURE
 
 
@@ -87,9 +88,13 @@ def on_fix(s: Any, work: Any, rule: Any, out: Any, t: int, lat: int, lon: int, a
     if s.has and s.pend_n > 0:
         first = distance(s.lat, s.lon, s.pend_lat[0], s.pend_lon[0])
         now = distance(s.lat, s.lon, lat, lon)
-        if now < rule.spike_return * first and t - s.pend_t[0] <= rule.spike_ms:
+        waited = t - s.pend_t[0]
+        near = distance(s.pend_lat[0], s.pend_lon[0], lat, lon) <= rule.jump_m + acc + s.pend_acc[0]
+        jumped = waited <= rule.jump_ms and now <= rule.jump_m + acc + s.acc
+        wait = (near and waited <= rule.jump_ms) or (s.pend_fast == 2 and waited <= rule.spike_ms)
+        if jumped or (now < rule.spike_return * first and waited <= rule.spike_ms):
             s.pend_n = 0
-        elif s.pend_fast == 2 and s.pend_n < rule.look_ahead and t - s.pend_t[0] <= rule.spike_ms:
+        elif wait and s.pend_n < rule.look_ahead:
             _hold(s, t, lat, lon, acc, reported)
             return
         else:
