@@ -121,6 +121,7 @@ def main() -> None:
         raise SystemExit("the shared real data is not beside this checkout; set PARKED_REAL_DATA to its folder")
     print("| source | spots | found (50 m, 2 min) | place error, median / p90 | time error, p90 | candidates |")
     print("|---|---|---|---|---|---|")
+    scored: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
         for drives in load(folder, Path(scratch)):
             facts = build_facts(drives.fixes, drives.motion, load_rules())
@@ -131,22 +132,31 @@ def main() -> None:
                 f"{np.quantile(m, 0.9):.0f} m | {np.quantile(s, 0.9):.0f} s | {found.candidates} |"
             )
             if options.model_home:
-                _print_scores(drives, options.model_home)
+                scored.append(_scores(drives, options.model_home))
+    if scored:
+        print(
+            "\n| source | candidates at a tapped spot, called parking | others, called parking | AUC |\n|---|---|---|---|"
+        )
+        print("\n".join(scored))
 
 
-def _print_scores(drives: Drives, home: Path) -> None:
+def _scores(drives: Drives, home: Path) -> str:
     from bentos.scorer import load_published
     from cli.score import score_fixes
 
     scorer = load_published(load_settings(home=home))
-    scores = score_fixes(drives.fixes, drives.motion, load_rules(), scorer)
-    true, false = separate(scores, drives.spots)
-    called = [p >= scorer.card.threshold for p in true]
-    print(
-        f"  {drives.name}: last probability of candidates at a tapped spot: median {np.median(true):.2f} "
-        f"({np.mean(called):.0%} called parking); elsewhere: median {np.median(false):.2f} "
-        f"({np.mean([p >= scorer.card.threshold for p in false]):.0%} called parking, n={len(false)})"
-    )
+    true, false = separate(score_fixes(drives.fixes, drives.motion, load_rules(), scorer), drives.spots)
+
+    def called(probabilities: list[float]) -> str:
+        return f"{len(probabilities)}, {np.mean([p >= scorer.card.threshold for p in probabilities]):.0%}"
+
+    return f"| {drives.name} | {called(true)} | {called(false)} | {ranking(true, false):.2f} |"
+
+
+def ranking(true: Sequence[float], false: Sequence[float]) -> float:
+    """Probability that a candidate at a tapped spot scores above another one (AUC; ties count half)."""
+    t, f = np.array(true)[:, None], np.array(false)[None, :]
+    return float(((t > f) + 0.5 * (t == f)).mean())
 
 
 def separate(scores: pa.Table, spots: Sequence[Spot]) -> tuple[list[float], list[float]]:

@@ -44,10 +44,10 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
 
     view = Table(title=title, title_justify="left")
     for index, column in enumerate(columns):
-        view.add_column(column, justify="left" if index == 0 else "right")
+        view.add_column(column, justify="left" if index == 0 else "right", no_wrap=index == 0)
     for row in rows:
         view.add_row(*[str(cell) for cell in row])
-    Console().print(view)
+    Console(width=None if sys.stdout.isatty() else 120).print(view)
 
 
 @contextmanager

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 PHONES, DAYS = 60, 9
@@ -75,7 +74,7 @@ def test_the_refit_is_gated_and_the_same_server_answers_with_what_is_published(d
 
 @pytest.mark.real
 def test_real_drives_are_ingested_found_and_scored(demo: dict[str, Any], tmp_path: Path) -> None:
-    from benchmarks.real_drives import find, load, separate
+    from benchmarks.real_drives import find, load, ranking, separate
     from benchmarks.real_truth import real_data
     from bentos.scorer import load_published
     from cli.score import score_fixes
@@ -94,8 +93,5 @@ def test_real_drives_are_ingested_found_and_scored(demo: dict[str, Any], tmp_pat
         assert found.share >= 0.8, f"{drives.name}: {found.hits} of {found.spots}"
         scores = score_fixes(drives.fixes, drives.motion, load_rules(), scorer)
         assert scores.schema.equals(SCORES)
-        true, false = separate(scores, drives.spots)
-        ranks = np.argsort(np.argsort(true + false)) + 1
-        n, m = len(true), len(false)
-        area = (ranks[:n].sum() - n * (n + 1) / 2) / (n * m)
+        area = ranking(*separate(scores, drives.spots))
         assert area > 0.7, f"{drives.name}: parkings rank above other candidates with probability {area:.2f}"
