@@ -134,9 +134,8 @@ def main() -> None:
             if options.model_home:
                 scored.append(_scores(drives, options.model_home))
     if scored:
-        print(
-            "\n| source | candidates at a tapped spot, called parking | others, called parking | AUC |\n|---|---|---|---|"
-        )
+        print("\n| source | candidates at a tapped spot, called parking | others, called parking | AUC |")
+        print("|---|---|---|---|")
         print("\n".join(scored))
 
 
