@@ -7,7 +7,7 @@ which thread it runs.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bentos.answer import Candidate, Decision, decide, known_at, was_driving
 from bentos.champion import Champion
@@ -29,6 +29,10 @@ from bentos.metrics import Metrics
 from bentos.ports import CandidateKey, Confirmation, DeviceFacts, FeatureSource, LabelSink, NotReadyError, Row
 from bentos.prediction_log import Answered, PredictionLog, ScoredRow
 from parked.clock import Clock, from_us, to_us
+from parked.errors import InputError
+
+CLOCKS_APART = timedelta(hours=1)
+"""How far ahead of ours a phone's clock may be when a person confirms."""
 
 
 class Application:
@@ -106,8 +110,12 @@ class Application:
     def confirm(self, request: ConfirmRequest) -> ConfirmAnswer:
         """Keep what a person says as a label; the same key is one label, however often it is sent.
 
-        Needs neither model nor features. Raises ConflictError where the key belongs to another confirmation.
+        Needs neither model nor features. Raises ConflictError where the key belongs to another confirmation, InputError
+        for a moment still to come.
         """
+        now = self._clock()
+        if request.at > now + CLOCKS_APART:
+            raise InputError(f"at {request.at.isoformat()} is in the future", mend="say when the vehicle was left")
         added = self._labels.add(
             Confirmation(
                 # A client's key is its own affair: two devices may choose the same one.
@@ -119,7 +127,7 @@ class Application:
                 verdict=request.verdict,
                 note=f"answer {request.answer_id}" if request.answer_id else "",
             ),
-            self._clock(),
+            now,
         )
         if added:
             self._metrics.labels.labels(request.verdict).inc()

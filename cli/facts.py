@@ -20,7 +20,9 @@ def build(
     motion: Annotated[Path | None, typer.Option(help="MOTION.parquet: the phones' own motion activity.")] = None,
     out: Annotated[Path | None, typer.Option(help="FACTS.parquet to write; needed with FIXES.")] = None,
     rules: RulesOption = None,
-    as_if_live: Annotated[float, typer.Option(help="Stated lag in seconds where received_at is null.")] = 0.0,
+    as_if_live: Annotated[
+        float, typer.Option(min=0, max=31_622_400, help="Stated lag in seconds where received_at is null.")
+    ] = 0.0,
     json: JsonOption = False,
 ) -> None:
     """Build fact revisions from a file of fixes, or from everything ingested.
@@ -42,11 +44,14 @@ def build(
         raise InputError(f"{given} without {missing}", mend="give both, or neither to build everything ingested")
     if not is_compiled():
         note("compiling the stop engine for this machine, once: about half a minute")
+    refused: dict[str, int] = {}
     if fixes is not None and out is not None:
         from ingestion.facts.build import build_file
 
+        if as_if_live != as_if_live:  # NaN passes typer's bounds
+            raise InputError("--as-if-live nan", mend="give seconds")
         with progress("building facts"):
-            facts = build_file(fixes, motion, out, loaded, lag_s=as_if_live)
+            facts, refused = build_file(fixes, motion, out, loaded, lag_s=as_if_live)
         target = out
     else:
         from ingestion.facts.store import facts_file, rebuild
@@ -68,6 +73,7 @@ def build(
             "devices": len(facts["device_id"].unique()),
             "revisions": facts.num_rows,
             **kinds,
+            "refused": refused,
         },
         json=json,
     )

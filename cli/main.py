@@ -53,6 +53,11 @@ def main() -> None:
     except ParkedError as error:
         sys.stderr.write(f"parked: {error}\n")
         sys.exit(error.exit_code)
+    except OSError as error:  # a path that cannot be read or written: the user's to mend
+        where = f"{error.filename}: " if error.filename else ""
+        reason = error.strerror or str(error).splitlines()[0]
+        sys.stderr.write(f"parked: {where}{reason}; check the path and its permissions\n")
+        sys.exit(2)
 
 
 if __name__ == "__main__":

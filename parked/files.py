@@ -11,13 +11,17 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from parked.errors import InputError
+
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
     """A temporary path beside ``target`` that replaces it when the block succeeds (fsync, rename, fsync of the folder).
 
-    On an exception the temporary file is removed and ``target`` is as it was.
+    On an exception the temporary file is removed and ``target`` is as it was. Raises InputError where it is a folder.
     """
+    if target.is_dir():
+        raise InputError(f"{target}: is a folder", mend="give a file's path")
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:

@@ -60,8 +60,11 @@ def check_columns(table: pa.Table, schema: pa.Schema, source: str) -> pa.Table:
             if wanted.nullable:
                 columns.append(pa.nulls(table.num_rows, wanted.type))
                 continue
-            raise InputError(f"{source}: no column {wanted.name!r}", mend=f"columns must be {', '.join(schema.names)}")
+            needed = ", ".join(field.name for field in schema if not field.nullable)
+            raise InputError(f"{source}: no column {wanted.name!r}", mend=f"it must have {needed}")
         column = table.column(wanted.name)
+        if not _alike(column.type, wanted.type):
+            raise InputError(f"{source}: column {wanted.name!r} is {column.type}, not {wanted.type}", mend="convert it")
         if pa.types.is_timestamp(wanted.type) and pa.types.is_timestamp(column.type) and column.type.tz is None:
             raise InputError(f"{source}: column {wanted.name!r} has no time zone", mend="give timestamps in UTC")
         try:
@@ -71,6 +74,19 @@ def check_columns(table: pa.Table, schema: pa.Schema, source: str) -> pa.Table:
                 f"{source}: column {wanted.name!r} is {column.type}, not {wanted.type}", mend="convert it"
             ) from None
     return pa.table(columns, names=schema.names)
+
+
+def _alike(given: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether values of ``given`` mean what ``wanted`` means: numbers are no times, and text is no number."""
+    if pa.types.is_dictionary(given):
+        given = given.value_type
+    if pa.types.is_null(given):
+        return True
+    if pa.types.is_timestamp(wanted):
+        return bool(pa.types.is_timestamp(given))
+    if pa.types.is_floating(wanted):
+        return bool(pa.types.is_floating(given) or pa.types.is_integer(given) or pa.types.is_decimal(given))
+    return bool(pa.types.is_string(given) or pa.types.is_large_string(given) or pa.types.is_binary(given))
 
 
 def _marked(table: pa.Table) -> npt.NDArray[np.bool_]:
@@ -102,14 +118,21 @@ def _codes(column: pa.ChunkedArray) -> tuple[pa.Array, I64]:
     return encoded.dictionary, np.asarray(pc.fill_null(pc.cast(encoded.indices, pa.int64()), -1)).astype(np.int64)
 
 
-def canonicalise(fixes: pa.Table, motion: pa.Table | None = None, *, lag_s: float = 0.0) -> Canonical:
+def canonicalise(
+    fixes: pa.Table,
+    motion: pa.Table | None = None,
+    *,
+    lag_s: float = 0.0,
+    names: tuple[str, str] = ("fixes", "motion"),
+) -> Canonical:
     """Kernel arrays from FIXES and MOTION tables (columns as in ``parked.schemas``; rows in any order).
 
-    ``received_at`` null means "as if live": received ``lag_s`` seconds after measured. Raises InputError.
+    ``received_at`` null means "as if live": received ``lag_s`` seconds after measured. ``names``: what errors call
+    the two tables. Raises InputError for missing or unconvertible columns.
     """
     marked = [_marked(table) for table in (fixes, motion) if table is not None]
-    fixes = check_columns(fixes, FIXES, "fixes")
-    motion = check_columns(motion, MOTION, "motion") if motion is not None else MOTION.empty_table()
+    fixes = check_columns(fixes, FIXES, names[0])
+    motion = check_columns(motion, MOTION, names[1]) if motion is not None else MOTION.empty_table()
     n, m = fixes.num_rows, motion.num_rows
     names_f, code_f = _codes(fixes["device_id"])
     names_m, code_m = _codes(motion["device_id"])
@@ -157,6 +180,8 @@ def canonicalise(fixes: pa.Table, motion: pa.Table | None = None, *, lag_s: floa
     refuse("not_a_number", of_fixes(~(np.isfinite(lat_deg) & np.isfinite(lon_deg))))
     with np.errstate(invalid="ignore"):
         refuse("out_of_range", of_fixes((np.abs(lat_deg) > 90) | (np.abs(lon_deg) > 180)))
+    unheard = np.array([word not in known for word in kinds.to_pylist()] + [True])[act_codes]
+    refuse("unknown_activity", np.concatenate([np.zeros(n, bool), unheard]))
     refuse("null_island", of_fixes((lat_deg == 0) & (lon_deg == 0)))
     lat = np.concatenate([np.rint(np.nan_to_num(lat_deg) * 1e7), np.zeros(m)]).astype(np.int64)
     lon = np.concatenate([np.rint(np.nan_to_num(lon_deg) * 1e7), np.zeros(m)]).astype(np.int64)

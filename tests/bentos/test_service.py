@@ -275,3 +275,10 @@ def test_the_servers_log_holds_no_coordinates(served: Served, client: httpx.Clie
     assert "initialized" in log
     for secret in ("12.345678", "98.765432", "48.1"):
         assert secret not in log
+
+
+def test_nobody_can_confirm_what_has_not_happened_yet(client: httpx.Client) -> None:
+    told = {"device_id": "phone-parked", "at": "2099-01-12T12:00:00Z", "lat": 9.0, "lon": -9.1, "verdict": "parked"}
+    reply = client.post("/confirm", json=told)
+    assert reply.status_code == 400
+    assert "future" in reply.json()["error"]["message"]

@@ -50,6 +50,7 @@ def test_the_help_imports_nothing_heavy() -> None:
     [
         (["ingest", "no-such.parquet"], "no-such.parquet"),
         (["facts", "build", "no-such.parquet", "--out", "x.parquet"], "no-such.parquet"),
+        (["simulate", "--devices", "1", "--days", "1", "--out", "/proc/nowhere"], "/proc/nowhere"),
         (["score", "no-such.parquet", "--out", "x.parquet"], "publish"),
         (["serve"], "publish"),
         (["train"], "features"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-PHONES, DAYS = 60, 9
+PHONES, DAYS = 45, 8
 
 
 @pytest.fixture(scope="module")

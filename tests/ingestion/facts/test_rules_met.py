@@ -184,3 +184,14 @@ def test_a_wrong_rule_is_named(tmp_path: Path) -> None:
     file.write_text((PACKAGED / "v1.toml").read_text(encoding="utf-8").replace("exit_fixes = 3", "exit_fixes = -3"))
     with pytest.raises(SettingError, match=r"rest\.exit_fixes"):
         load_rules(file)
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [("event_time", pa.array([1_767_600_000])), ("lat", pa.array(["10.0"])), ("device_id", pa.array([7]))],
+)
+def test_numbers_are_no_times_and_text_is_no_place(column: str, values: pa.Array) -> None:
+    table = fixes(DRIVE_PARK_WALK).slice(0, 1)
+    table = table.set_column(table.schema.get_field_index(column), column, values)
+    with pytest.raises(InputError, match=f"column '{column}' is"):
+        canonicalise(table)
