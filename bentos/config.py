@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from parked.errors import SettingError
+from parked.settings import read_settings
 
 
 class ServingConfig(BaseSettings):
@@ -32,11 +32,4 @@ def load_config(**overrides: object) -> ServingConfig:
 
     Raises SettingError naming the first wrong setting.
     """
-    try:
-        return ServingConfig(**{k: v for k, v in overrides.items() if v is not None})  # type: ignore[arg-type]
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = "_".join(str(part) for part in first["loc"])
-        raise SettingError(
-            f"PARKED_SERVE_{name.upper()}={first.get('input')!r}: {first['msg']}", mend="correct or unset it"
-        ) from None
+    return read_settings(ServingConfig, overrides)

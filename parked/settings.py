@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from parked.errors import SettingError
+
+S = TypeVar("S", bound=BaseSettings)
 
 
 class Settings(BaseSettings):
@@ -86,11 +90,20 @@ def load_settings(**overrides: object) -> Settings:
 
     Raises SettingError naming the first wrong setting.
     """
+    return read_settings(Settings, overrides)
+
+
+def read_settings(kind: type[S], overrides: Mapping[str, Any]) -> S:
+    """Settings of a ``kind`` from the environment, with ``overrides`` (None: not given) on top.
+
+    Raises SettingError naming the first wrong setting as it is spelt in the environment.
+    """
     try:
-        return Settings(**{k: v for k, v in overrides.items() if v is not None})  # type: ignore[arg-type]
+        return kind(**{k: v for k, v in overrides.items() if v is not None})
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"])
+        prefix = kind.model_config["env_prefix"]
         raise SettingError(
-            f"PARKED_{name.upper()}={first.get('input')!r}: {first['msg']}", mend="correct or unset it"
+            f"{prefix}{name.upper()}={first.get('input')!r}: {first['msg']}", mend="correct or unset it"
         ) from None
