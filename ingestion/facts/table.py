@@ -53,6 +53,7 @@ def revisions_of(rows: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[
 
 
 def to_table(revisions: tuple[npt.NDArray[Any], npt.NDArray[np.int32]], records: Canonical, rules: Rules) -> pa.Table:
+    """Revisions (from ``revisions_of``) as a ``FACTS`` table in its order."""
     rows, revision = revisions
 
     def number(name: str, scale: float) -> pa.Array:
