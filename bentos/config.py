@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -22,6 +24,16 @@ class ServingConfig(BaseSettings):
     store_timeout_s: float = Field(default=1.0, gt=0, description="a feature store slower than this is answered 503")
     max_waiting: int = Field(default=256, ge=1, description="requests waiting for the feature store before 503")
     max_body_bytes: int = Field(default=1_048_576, ge=1024, description="a larger request body is answered 413")
+    auth: Literal["open", "tokens"] = Field(
+        default="open",
+        description="tokens: every question needs a bearer token (`parked tokens`); open: for loopback addresses only",
+    )
+    rate_per_s: float = Field(
+        default=500.0,
+        ge=0,
+        description="requests a second of one token and worker before 429, where the token has no limit of its own; "
+        "a batch counts its items; 0: no limit",
+    )
     log_queue: int = Field(default=10_000, ge=1, description="answers waiting for the prediction log before drops")
     log_flush_rows: int = Field(default=5_000, ge=1, description="the prediction log writes a part at this many rows")
     log_flush_s: float = Field(default=2.0, gt=0, description="and at the latest after this long")

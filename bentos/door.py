@@ -9,7 +9,7 @@ documentation routes stay in force around and beside it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,9 +19,19 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
 from bentos.config import ServingConfig
-from bentos.messages import ConfirmRequest, ErrorAnswer, Fault, ModelRequest, ScoreRequest, WhereParkedRequest
+from bentos.gatekeeper import EVERYTHING, FORBIDDEN, Gatekeeper, Grant, Refusal, authorize
+from bentos.messages import (
+    ConfirmRequest,
+    ErrorAnswer,
+    Fault,
+    ModelRequest,
+    Question,
+    ScoreRequest,
+    WhereParkedRequest,
+)
 from bentos.ports import NotReadyError, Readiness
 from parked.errors import ConflictError, UserError
+from parked.tokens import Kind
 
 if TYPE_CHECKING:
     from bentos.application import Application
@@ -41,6 +51,7 @@ class Worker(Protocol):
     config: ServingConfig
     metrics: Metrics
     application: Application
+    gatekeeper: Gatekeeper
 
     def readiness(self) -> Readiness:
         """Whether questions can be answered."""
@@ -50,23 +61,38 @@ class Worker(Protocol):
 class HttpError(Exception):
     """An answer that is an error."""
 
-    def __init__(self, status: int, code: str, message: str, field: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        field: str | None = None,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
         self.status = status
         self.code = code
         self.message = message
         self.field = field
+        self.headers = headers
         super().__init__(message)
+
+    @classmethod
+    def of(cls, refusal: Refusal) -> HttpError:
+        """What the gatekeeper says."""
+        return cls(refusal.status, refusal.code, refusal.message, headers=refusal.headers())
 
 
 @dataclass(frozen=True)
 class _Endpoint:
     """How a path is answered: the request's type, the use case, and which pool of threads it may block."""
 
-    request: type[BaseModel]
+    request: type[Question]
     answer: Callable[[Any, Any], BaseModel]
     """(Application, request) → answer"""
     pool: str
     methods: tuple[str, ...] = ("POST",)
+    kind: Kind = "read"
+    """What a token must be for."""
 
 
 _ENDPOINTS = {
@@ -74,7 +100,9 @@ _ENDPOINTS = {
         WhereParkedRequest, lambda application, request: application.where_parked(request), "features"
     ),
     "/score": _Endpoint(ScoreRequest, lambda application, request: application.score(request), "features"),
-    "/confirm": _Endpoint(ConfirmRequest, lambda application, request: application.confirm(request), "labels"),
+    "/confirm": _Endpoint(
+        ConfirmRequest, lambda application, request: application.confirm(request), "labels", kind="write"
+    ),
     "/model": _Endpoint(ModelRequest, lambda application, _request: application.model(), "none", ("GET", "POST")),
 }
 
@@ -117,7 +145,11 @@ class Door:
         await _send_json(send, 200, answer.__pydantic_serializer__.to_json(answer))
 
     async def _answer(self, worker: Worker, endpoint: _Endpoint, scope: Scope, receive: Receive) -> BaseModel:
+        grant = authorize(worker.gatekeeper, scope)  # before anything is read: strangers cost nothing
+        if isinstance(grant, Refusal):
+            raise HttpError.of(grant)
         request = await _parse(endpoint, scope, receive, worker.config.max_body_bytes)
+        _require(grant, endpoint.kind, request.about())
         try:
             if endpoint.pool == "none":
                 return endpoint.answer(worker.application, request)
@@ -150,7 +182,17 @@ class Door:
             self._waiting -= 1
 
 
-async def _parse(endpoint: _Endpoint, scope: Scope, receive: Receive, limit: int) -> BaseModel:
+def _require(grant: Grant, kind: Kind, devices: Sequence[str]) -> None:
+    """Raises HttpError 403 unless the token is for this and for each device, known to us or not."""
+    if grant is EVERYTHING:
+        return
+    if not grant.may(kind) or not all(map(grant.allows, devices)):
+        raise HttpError.of(FORBIDDEN)
+    if len(devices) > 1:
+        grant.charge(len(devices) - 1)
+
+
+async def _parse(endpoint: _Endpoint, scope: Scope, receive: Receive, limit: int) -> Question:
     """The validated request. Raises HttpError 400, 405, 413, 415, 422."""
     method: str = scope["method"]
     if method not in endpoint.methods:
@@ -201,10 +243,10 @@ async def _send_error(send: Send, worker: Worker | None, error: HttpError) -> No
     if worker is not None:
         worker.metrics.errors.labels(error.code).inc()
     fault = ErrorAnswer(error=Fault(code=error.code, message=error.message, field=error.field))
-    await _send_json(send, error.status, fault.model_dump_json(exclude_none=True).encode())
+    await _send_json(send, error.status, fault.model_dump_json(exclude_none=True).encode(), error.headers)
 
 
-async def _send_json(send: Send, status: int, body: bytes) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+async def _send_json(send: Send, status: int, body: bytes, more: Sequence[tuple[bytes, bytes]] = ()) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from bentos.config import load_config
 from parked.errors import ConflictError, InternalError, SettingError
 from parked.settings import Settings
 
@@ -98,9 +100,10 @@ def start_server(
 
     ``host``/``port`` default to the settings'; port 0 picks a free one. ``bento`` serves a built bento (its tag)
     instead of this code's ``service`` (``module:name``). Raises ConflictError where the port is taken, SettingError
-    for a host that is no IP address of this machine.
+    for a host that is no IP address of this machine, or one that others can reach while no token is asked for.
     """
     host = host or settings.host
+    require_tokens_off_loopback(host, load_config().auth)
     port = require_free_port(host, settings.port if port is None else port)
     log_file = settings.home / "logs" / f"serve-{port}.log"
     log_file.parent.mkdir(parents=True, exist_ok=True)
@@ -139,6 +142,16 @@ def server_environment(settings: Settings, workers: int, *, own_code: bool = Fal
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
     settings.bentoml_home.mkdir(parents=True, exist_ok=True)
     return environment
+
+
+def require_tokens_off_loopback(host: str, auth: str) -> None:
+    """Raises SettingError for an address that others can reach (not loopback) while no token is asked for."""
+    with contextlib.suppress(ValueError):  # what is no address at all has a message of its own
+        if auth == "open" and not ipaddress.ip_address(host).is_loopback:
+            raise SettingError(
+                f"host {host!r}: others can reach it, and PARKED_SERVE_AUTH=open asks nobody who they are",
+                mend="set PARKED_SERVE_AUTH=tokens and make a token with `parked tokens create`",
+            )
 
 
 def require_free_port(host: str, port: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -33,15 +34,27 @@ class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+class Question(_Request):
+    """A request, and whom it is about."""
+
+    def about(self) -> Sequence[str]:
+        """The devices it is about: a token must be for each of them."""
+        return ()
+
+
 class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
-class WhereParkedRequest(_Request):
+class WhereParkedRequest(Question):
     """Where did this phone's owner park?"""
 
     device_id: Identifier = Field(examples=["phone-0042"])
     asked_at: Moment | None = Field(default=None, description="the moment asked about; default: now")
+
+    def about(self) -> Sequence[str]:
+        """The one device."""
+        return (self.device_id,)
 
 
 class ScoreItem(_Request):
@@ -52,7 +65,7 @@ class ScoreItem(_Request):
     asked_at: Moment | None = None
 
 
-class ScoreRequest(_Request):
+class ScoreRequest(Question):
     """Many questions at once: either ``items`` or the shorter ``device_ids``."""
 
     items: Annotated[list[ScoreItem], Field(min_length=1, max_length=MAX_ITEMS)] | None = None
@@ -64,12 +77,16 @@ class ScoreRequest(_Request):
             raise ValueError("give either items or device_ids")
         return self
 
+    def about(self) -> Sequence[str]:
+        """All devices, as often as they are asked about."""
+        return self.device_ids or [item.device_id for item in self.items or []]
+
     def questions(self) -> list[ScoreItem]:
         """The items, however they were given."""
         return self.items or [ScoreItem(device_id=device_id) for device_id in self.device_ids or []]
 
 
-class ConfirmRequest(_Request):
+class ConfirmRequest(Question):
     """A person says: my vehicle was (not) parked there then."""
 
     device_id: Identifier
@@ -82,8 +99,12 @@ class ConfirmRequest(_Request):
         default=None, description="idempotency key; default: the content itself; a retry is then one label too"
     )
 
+    def about(self) -> Sequence[str]:
+        """The one device."""
+        return (self.device_id,)
 
-class ModelRequest(_Request):
+
+class ModelRequest(Question):
     """No question: what is being served."""
 
 

@@ -11,6 +11,7 @@ import structlog
 from bentos.application import Application
 from bentos.champion import Champion, ChampionWatch, Poller
 from bentos.config import ServingConfig
+from bentos.gatekeeper import OPEN, REFRESH_S, Gatekeeper, refresh
 from bentos.metrics import Metrics
 from bentos.ports import CandidateKey, FeatureSource, LabelSink, Readiness
 from bentos.prediction_log import PredictionLog
@@ -36,12 +37,15 @@ class Runtime:
         open_source: Callable[[], FeatureSource],
         labels: LabelSink,
         seed: Pointer | None = None,
+        gatekeeper: Gatekeeper = OPEN,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
         """``open_source`` may take seconds and raise; it is tried until it succeeds. ``seed``: what is served until
         something is published."""
         self.config = config
         self.metrics = metrics
+        self.gatekeeper = gatekeeper
+        self._tokens = Poller(lambda: refresh(gatekeeper), REFRESH_S)
         self._clock = clock
         self._open_source = open_source
         self._source: FeatureSource | None = None
@@ -77,10 +81,13 @@ class Runtime:
         self.metrics.generation.set(0)
         self._log.start()
         self._poller.start()
+        if self.gatekeeper.asks:
+            self._tokens.start()
 
     def stop(self) -> None:
         """Stop the threads; what the prediction log holds is written first."""
         self._poller.stop()
+        self._tokens.stop()
         self._log.stop()
 
     def tick(self) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bentos.config import ServingConfig
 from bentos.confirmations import LabelStore
+from bentos.gatekeeper import build_gatekeeper
 from bentos.metrics import Metrics
 from bentos.ports import FeatureSource
 from bentos.runtime import Runtime
@@ -35,4 +36,5 @@ def build_runtime(config: ServingConfig) -> Runtime:
         open_source=open_source,
         labels=LabelStore(settings.database),
         seed=read_pointer(SEED_FILE),
+        gatekeeper=build_gatekeeper(settings, config, system_clock),
     )

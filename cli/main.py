@@ -7,7 +7,7 @@ import warnings
 
 import typer
 
-from cli import facts, features, labels, models, monitor, quarantine
+from cli import facts, features, labels, models, monitor, quarantine, tokens
 from cli.demo.command import demo
 from cli.ingest import ingest
 from cli.score import score
@@ -33,6 +33,7 @@ app.add_typer(facts.app)
 app.command()(score)
 app.command()(serve)
 app.command()(package)
+app.add_typer(tokens.app)
 app.add_typer(monitor.app)
 app.add_typer(features.app)
 app.command()(train)

@@ -16,7 +16,7 @@ from parked.errors import ConflictError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD: Final = "0001"
+HEAD: Final = "0003"
 """The newest revision. A test holds it equal to what the migrations folder says."""
 
 _ADVISORY_LOCK: Final = 7_275_733

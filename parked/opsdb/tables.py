@@ -217,3 +217,36 @@ class TriggerDecision(Base):
     """none, published, rejected, failed"""
     challenger_tag: Mapped[str | None]
     why: Mapped[str]
+
+
+class Token(Base):
+    """A bearer token (``parked.tokens``), known by the hash of it alone. Revoked ones stay, as a record."""
+
+    __tablename__ = "token"
+    __table_args__ = (UniqueConstraint("digest"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    """public: names the token in lists"""
+    name: Mapped[str]
+    digest: Mapped[str]
+    """hex SHA-256 of the whole token"""
+    devices: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    """null: all devices"""
+    reads: Mapped[bool]
+    writes: Mapped[bool]
+    rate_per_s: Mapped[float | None]
+    """null: the door's own limit; 0: none"""
+    created_at: Mapped[datetime]
+    created_by: Mapped[str]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    revoked_by: Mapped[str | None]
+
+
+class TokenStamp(Base):
+    """One row: how often any token was made or revoked. Servers look at it every second, not at the tokens."""
+
+    __tablename__ = "token_stamp"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    value: Mapped[int]

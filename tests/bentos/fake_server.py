@@ -5,6 +5,7 @@ from __future__ import annotations
 import bentos.wiring
 from bentos.config import ServingConfig
 from bentos.confirmations import LabelStore
+from bentos.gatekeeper import build_gatekeeper
 from bentos.metrics import Metrics
 from bentos.runtime import Runtime
 from parked.clock import fixed_clock
@@ -21,6 +22,7 @@ def build_runtime(config: ServingConfig) -> Runtime:
         metrics=Metrics(),
         open_source=FakeSource,
         labels=LabelStore(settings.database),
+        gatekeeper=build_gatekeeper(settings, config, fixed_clock(NOW)),
     )
 
 

@@ -1,0 +1,79 @@
+"""Who may ask: ``parked.gatekeeper`` as this server uses it, with the thread that keeps it fresh.
+
+The door asks ``Gatekeeper.check`` with the request's ``Authorization`` header and then the ``Grant`` it gets:
+``may("read" | "write")``, ``allows(device_id)``, ``charge(n)`` for what a batch holds beyond one question.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import MutableMapping, Sequence
+from typing import Any
+
+import structlog
+
+from bentos.config import ServingConfig
+from parked.clock import Clock, system_clock
+from parked.gatekeeper import Gatekeeper
+from parked.opsdb.tokens import TokenStore
+from parked.settings import Settings
+from parked.tokens import EVERYTHING, FORBIDDEN, UNAUTHORIZED, Grant, Refusal
+
+__all__ = ["EVERYTHING", "FORBIDDEN", "OPEN", "UNAUTHORIZED", "Gatekeeper", "Grant", "Refusal", "build_gatekeeper"]
+
+log = structlog.get_logger(__name__)
+
+REFRESH_S = 1.0
+"""How often a worker looks whether any token has changed."""
+
+OPEN = Gatekeeper(None, clock=system_clock, monotonic=time.monotonic)
+"""Lets everyone in."""
+
+
+def build_gatekeeper(settings: Settings, config: ServingConfig, clock: Clock) -> Gatekeeper:
+    """As ``PARKED_SERVE_AUTH`` says; ``Gatekeeper.refresh`` is then the caller's to run."""
+    if config.auth == "open":
+        return OPEN
+    store = TokenStore(settings.database)
+    return Gatekeeper(store, clock=clock, monotonic=time.monotonic, rate_per_s=config.rate_per_s)
+
+
+def refresh(keeper: Gatekeeper) -> None:
+    """``keeper.refresh`` for a thread: a database that cannot be read is logged and tried again."""
+    try:
+        keeper.refresh()
+    except Exception as error:  # locked, unreachable, damaged: who is known stays known for a while
+        log.warning("tokens_not_read", error=type(error).__name__)
+
+
+def is_near(client: Sequence[Any] | None) -> bool:
+    """Whether a request's peer (ASGI ``scope["client"]``) is this machine. None (a Unix socket) is.
+
+    >>> is_near(("127.0.0.1", 5000)), is_near(None), is_near(("10.0.0.7", 5000))
+    (True, True, False)
+    """
+    if client is None or client[0] == "127.0.0.1":
+        return True
+    try:
+        address = ipaddress.ip_address(client[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
+
+
+def authorize(keeper: Gatekeeper, scope: MutableMapping[str, Any]) -> Grant | Refusal:
+    """Who sends this request (an ASGI HTTP scope), or why it is refused.
+
+    An open door is for this machine only, also where the server was started around ``bentos.launch``.
+    """
+    if not keeper.asks:
+        return EVERYTHING if is_near(scope.get("client")) else UNAUTHORIZED
+    found = None
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            if found is not None:
+                return UNAUTHORIZED  # two credentials are none
+            found = value
+    return keeper.check(found)
