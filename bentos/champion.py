@@ -60,6 +60,11 @@ class ChampionWatch:
         """Why the published model is not the one serving, in words; None where all is well."""
         return self._refused[1] if self._refused else None
 
+    @property
+    def refused_generation(self) -> int | None:
+        """The generation that was refused, if its pointer could be read."""
+        return getattr(self._refused[0], "generation", None) if self._refused else None
+
     def poll(self) -> bool:
         """Look at the pointer once; True where a new champion took over. Never raises for a bad publication.
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 
 import structlog
 
@@ -20,6 +22,7 @@ from parked.clock import Clock, to_us
 from parked.errors import InternalError, ParkedError
 from parked.pointer import Pointer, read_pointer
 from parked.settings import Settings
+from parked.worker_status import HEARTBEAT_S, WorkerStatus, remove_status, workers_dir, write_status
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +54,8 @@ class Runtime:
         self._source: FeatureSource | None = None
         self._source_trouble: str | None = "the feature store is being opened"
         self._frozen = False
+        self._status_dir = workers_dir(settings)
+        self._status: WorkerStatus | None = None
         self._log = PredictionLog(
             settings.predictions_dir,
             queue=config.log_queue,
@@ -89,9 +94,16 @@ class Runtime:
         self._poller.stop()
         self._tokens.stop()
         self._log.stop()
+        remove_status(self._status_dir, os.getpid())
 
     def tick(self) -> None:
-        """Open the store if it is not open, then look for a newer champion."""
+        """Open the store if it is not open, look for a newer champion, and report."""
+        try:
+            self._look()
+        finally:
+            self._report()
+
+    def _look(self) -> None:
         if self._source is None and not self._open():
             return
         self._watch.poll()
@@ -100,6 +112,28 @@ class Runtime:
             gc.collect()
             gc.freeze()
             self._frozen = True
+
+    def _report(self) -> None:
+        """Say what this worker answers with, where a publish waits to read it (``parked.worker_status``)."""
+        champion = self._watch.current
+        status = WorkerStatus(
+            pid=os.getpid(),
+            generation=champion.pointer.generation if champion else 0,
+            model_tag=champion.scorer.tag if champion else None,
+            at=self._clock(),
+            refused=self._watch.trouble,
+            refused_generation=self._watch.refused_generation,
+        )
+        before = self._status
+        fresh = before is not None and status.at - before.at < timedelta(seconds=HEARTBEAT_S)
+        if before is not None and fresh and status == before.model_copy(update={"at": status.at}):
+            return
+        try:
+            write_status(self._status_dir, status)
+        except OSError as error:  # a full disk must not end the watch; a publish will say that nobody answered
+            log.warning("status_not_written", error=str(error))
+        else:
+            self._status = status
 
     def readiness(self) -> Readiness:
         """Ready while there is a store and a model to answer with, even if the newest publication was refused."""

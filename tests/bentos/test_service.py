@@ -13,6 +13,7 @@ import pytest
 from bentos.scorer import load_scorer, model_dir_of
 from parked.opsdb.engine import open_database
 from parked.opsdb.labels import read_labels
+from parked.worker_status import live_workers, workers_dir
 from tests.bentos.conftest import CONFIRMATION, Served, until
 from tests.bentos.fakes import NOW, publish, write_model
 
@@ -282,3 +283,11 @@ def test_nobody_can_confirm_what_has_not_happened_yet(client: httpx.Client) -> N
     reply = client.post("/confirm", json=told)
     assert reply.status_code == 400
     assert "future" in reply.json()["error"]["message"]
+
+
+def test_each_worker_reports_what_it_serves(served: Served, client: httpx.Client) -> None:
+    def reported() -> list[tuple[int, str | None]]:
+        return [(w.generation, w.model_tag) for w in live_workers(workers_dir(served.settings), NOW)]
+
+    answering = client.get("/model").json()["model"]
+    assert reported() == [(answering["generation"], answering["tag"])]
