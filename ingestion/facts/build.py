@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -27,23 +26,7 @@ def build_facts(fixes: pa.Table, motion: pa.Table | None, rules: Rules, *, lag_s
 
 def facts_of(records: Canonical, rules: Rules) -> pa.Table:
     """The revision log of canonical records."""
-    position = np.arange(len(records.t), dtype=np.int64)
-    device = np.repeat(np.arange(len(records.devices)), np.diff(records.bounds))
-    ordered = len(position) == 0 or bool(((np.diff(records.recv) >= 0) | (np.diff(device) > 0)).all())
-    arrival = position if ordered else np.lexsort((position, records.recv, device)).astype(np.int64)
-    rows = arrivals.build(
-        records.bounds,
-        records.t,
-        records.lat,
-        records.lon,
-        records.acc,
-        records.speed,
-        records.activity,
-        records.confidence,
-        records.recv,
-        arrival,
-        rules.record(),
-    )
+    rows = arrivals.build(records.bounds, records.records, rules.record())
     return to_table(revisions_of(rows), records, rules)
 
 

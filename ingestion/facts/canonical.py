@@ -1,58 +1,139 @@
-"""Tables of fixes and motion -> the kernel's integer arrays in canonical order, whatever order and copies came in."""
+"""Tables of fixes and motion -> the kernel's records in canonical order, whatever order and copies came in."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingestion.facts.kernel.records import NULL_US, REFUSALS, bounds_of, ordered, rises, take_fixes, take_motion
+from ingestion.facts.kernel.types import RECORD
 from parked.errors import InputError
 from parked.schemas import ACTIVITIES, FIXES, MOTION
 
-I64 = npt.NDArray[np.int64]
-F64 = npt.NDArray[np.float64]
-
-EARLIEST_MS: Final = 1_104_537_600_000
-"""2005-01-01 UTC: no phone of ours measured before; earlier clocks are absurd."""
-CLOCK_AHEAD_MS: Final = 86_400_000
-"""A fix measured more than a day after it was received has an absurd clock."""
+Records = npt.NDArray[Any]
+"""A numpy array of ``RECORD``."""
 
 
 @dataclass(frozen=True)
 class Canonical:
-    """Records of all devices, sorted by (device, time, fixes first, best accuracy, lat, lon), copies collapsed."""
+    """Records of all devices, sorted by (device, time, fixes first, best accuracy, ...), copies collapsed."""
 
     devices: list[str]
-    bounds: I64
+    """ascending"""
+    bounds: npt.NDArray[np.int64]
     """[devices + 1] first record of each device"""
-    t: I64
-    """ms since the epoch"""
-    lat: I64
-    """1e-7 degrees; 0 for motion"""
-    lon: I64
-    acc: F64
-    """metres, multiple of 0.01; NaN where none"""
-    speed: F64
-    """m/s, multiple of 0.01; NaN where none"""
-    activity: I64
-    """-1 for a fix, else the index in ACTIVITIES"""
-    confidence: F64
-    recv: I64
-    """us since the epoch"""
-    stated: npt.NDArray[np.bool_]
-    """received_at was stated (as if live), not observed"""
+    records: Records
     refused: dict[str, int]
     """rows that cannot enter the machine, by reason code (they stay in raw)"""
+
+
+class Taker:
+    """Collects tables of measurements as records, chunk by chunk. ``devices`` get codes in order of appearance."""
+
+    def __init__(self, *, lag_s: float = 0.0) -> None:
+        """``lag_s``: stated lag in seconds where received_at is null ("as if live")."""
+        self.codes: dict[str, int] = {}
+        self._lag_us = round(lag_s * 1e6)
+        self._refused = np.zeros(len(REFUSALS), np.int64)
+        self._parts: list[Records] = []
+
+    def fixes(self, table: pa.Table, name: str = "fixes") -> Records:
+        """The usable rows of a FIXES table as records in the rows' order. Raises InputError for wrong columns."""
+        marked = _marked(table)
+        table = check_columns(table, FIXES, name)
+        out = np.empty(table.num_rows, RECORD)
+        columns = (_floats(table[c]) for c in ("lat", "lon", "accuracy_m", "speed_mps"))
+        n = take_fixes(
+            self._device(table["device_id"]),
+            _us(table["event_time"]),
+            *columns,
+            _us(table["received_at"]),
+            marked,
+            self._lag_us,
+            out,
+            0,
+            self._refused,
+        )
+        return out[:n]
+
+    def motion(self, table: pa.Table, name: str = "motion") -> Records:
+        """The usable rows of a MOTION table as records in the rows' order. Raises InputError for wrong columns."""
+        marked = _marked(table)
+        table = check_columns(table, MOTION, name)
+        out = np.empty(table.num_rows, RECORD)
+        words, codes = _codes(table["activity"])
+        known = {a: i for i, a in enumerate(ACTIVITIES)}
+        activity = np.array([known.get(w, -1) for w in words] + [-1], np.int8)[codes]
+        n = take_motion(
+            self._device(table["device_id"]),
+            _us(table["event_time"]),
+            activity,
+            _floats(table["confidence"]),
+            _us(table["received_at"]),
+            marked,
+            self._lag_us,
+            out,
+            0,
+            self._refused,
+        )
+        return out[:n]
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """Rows that could not be used so far, by reason code."""
+        return {reason: int(n) for reason, n in zip(REFUSALS, self._refused, strict=True) if n}
+
+    def _device(self, column: pa.ChunkedArray) -> npt.NDArray[np.int32]:
+        """Codes of device ids, int32; -1 where there is none."""
+        words, codes = _codes(column)
+        own = np.array([self.codes.setdefault(w, len(self.codes)) if w else -1 for w in words] + [-1], np.int32)
+        return own[codes]
+
+
+def canonical_of(parts: Iterable[Records], codes: dict[str, int], refused: dict[str, int]) -> Canonical:
+    """Records of any order, whose ``device`` is a code of ``codes``, in canonical order."""
+    kept = [part for part in parts if len(part)]
+    records = kept[0] if len(kept) == 1 else np.concatenate(kept) if kept else np.empty(0, RECORD)
+    devices = sorted(codes)
+    if devices != list(codes):
+        rank = np.empty(len(devices), np.int32)
+        rank[[codes[d] for d in devices]] = np.arange(len(devices), dtype=np.int32)
+        records["device"] = rank[records["device"]]
+    if rises(records):
+        return Canonical(devices, bounds_of(records, len(devices)), records, refused)
+    records, bounds = ordered(records, len(devices))
+    return Canonical(devices, bounds, records, refused)
+
+
+def canonicalise(
+    fixes: pa.Table,
+    motion: pa.Table | None = None,
+    *,
+    lag_s: float = 0.0,
+    names: tuple[str, str] = ("fixes", "motion"),
+) -> Canonical:
+    """Kernel records from FIXES and MOTION tables (columns as in ``parked.schemas``; rows in any order).
+
+    ``received_at`` null means "as if live": received ``lag_s`` seconds after measured. ``names``: what errors call
+    the two tables. Raises InputError for missing or unconvertible columns.
+    """
+    taker = Taker(lag_s=lag_s)
+    parts = [taker.fixes(fixes, names[0])]
+    if motion is not None:
+        parts.append(taker.motion(motion, names[1]))
+    return canonical_of(parts, taker.codes, taker.refused)
 
 
 def check_columns(table: pa.Table, schema: pa.Schema, source: str) -> pa.Table:
     """``table`` with the columns of ``schema`` in its types; missing nullable columns are filled with null.
 
-    Raises InputError naming the first missing or unconvertible column.
+    Dictionary-encoded text stays encoded. Raises InputError naming the first missing or unconvertible column.
     """
     columns = []
     for wanted in schema:
@@ -67,8 +148,11 @@ def check_columns(table: pa.Table, schema: pa.Schema, source: str) -> pa.Table:
             raise InputError(f"{source}: column {wanted.name!r} is {column.type}, not {wanted.type}", mend="convert it")
         if pa.types.is_timestamp(wanted.type) and pa.types.is_timestamp(column.type) and column.type.tz is None:
             raise InputError(f"{source}: column {wanted.name!r} has no time zone", mend="give timestamps in UTC")
+        same = column.type == wanted.type or (
+            pa.types.is_dictionary(column.type) and column.type.value_type == wanted.type
+        )
         try:
-            columns.append(column if column.type == wanted.type else pc.cast(column, wanted.type, safe=False))
+            columns.append(column if same else pc.cast(column, wanted.type, safe=False))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             raise InputError(
                 f"{source}: column {wanted.name!r} is {column.type}, not {wanted.type}", mend="convert it"
@@ -90,138 +174,41 @@ def _alike(given: pa.DataType, wanted: pa.DataType) -> bool:
 
 
 def _marked(table: pa.Table) -> npt.NDArray[np.bool_]:
-    """Rows whose received_at is already known to be stated, not observed (raw segments say so)."""
+    """Rows whose received_at is already known to be stated, not observed (raw segments say so); empty where none is."""
     if "as_if_live" not in table.column_names:
-        return np.zeros(table.num_rows, bool)
+        return np.zeros(0, bool)
     return np.asarray(pc.fill_null(table["as_if_live"], False).combine_chunks()).astype(bool)
 
 
-def _us(column: pa.ChunkedArray) -> tuple[I64, npt.NDArray[np.bool_]]:
-    """Microseconds and a null mask of a timestamp column."""
-    missing = np.asarray(pc.is_null(column).combine_chunks()).astype(bool)
-    values = pc.fill_null(pc.cast(column, pa.int64()), 0)
-    return np.asarray(values.combine_chunks()).astype(np.int64), missing
+def _flat(column: pa.ChunkedArray, missing: Any) -> Any:
+    """A column as one numpy array without copying where it can be; nulls become ``missing``."""
+    if column.null_count:
+        column = pc.fill_null(column, missing)
+    array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    return np.asarray(array)
 
 
-def _floats(column: pa.ChunkedArray, scale: float) -> F64:
-    values = np.asarray(pc.fill_null(column, float("nan")).combine_chunks()).astype(np.float64)
-    with np.errstate(invalid="ignore", over="ignore"):
-        rounded: F64 = np.rint(values * scale) / scale
-    rounded[~np.isfinite(rounded)] = np.nan
-    return rounded
+def _us(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """int64 microseconds of a timestamp column, NULL_US where there is none."""
+    values = pa.chunked_array([c.view(pa.int64()) for c in column.chunks], pa.int64())
+    return np.asarray(_flat(values, NULL_US), np.int64)
 
 
-def _codes(column: pa.ChunkedArray) -> tuple[pa.Array, I64]:
-    encoded = pc.dictionary_encode(column).combine_chunks()
-    if isinstance(encoded, pa.ChunkedArray):  # zero chunks
-        encoded = encoded.combine_chunks()
-    return encoded.dictionary, np.asarray(pc.fill_null(pc.cast(encoded.indices, pa.int64()), -1)).astype(np.int64)
+def _floats(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
+    return np.asarray(_flat(column, float("nan")), np.float64)
 
 
-def canonicalise(
-    fixes: pa.Table,
-    motion: pa.Table | None = None,
-    *,
-    lag_s: float = 0.0,
-    names: tuple[str, str] = ("fixes", "motion"),
-) -> Canonical:
-    """Kernel arrays from FIXES and MOTION tables (columns as in ``parked.schemas``; rows in any order).
-
-    ``received_at`` null means "as if live": received ``lag_s`` seconds after measured. ``names``: what errors call
-    the two tables. Raises InputError for missing or unconvertible columns.
-    """
-    marked = [_marked(table) for table in (fixes, motion) if table is not None]
-    fixes = check_columns(fixes, FIXES, names[0])
-    motion = check_columns(motion, MOTION, names[1]) if motion is not None else MOTION.empty_table()
-    n, m = fixes.num_rows, motion.num_rows
-    names_f, code_f = _codes(fixes["device_id"])
-    names_m, code_m = _codes(motion["device_id"])
-    devices = sorted({d for d in names_f.to_pylist() + names_m.to_pylist() if d})
-    index = {d: i for i, d in enumerate(devices)}
-
-    def ranked(names: pa.Array, codes: I64) -> I64:
-        ranks = np.array([index.get(d, -1) for d in names.to_pylist()] + [-1], dtype=np.int64)
-        return ranks[codes]
-
-    device = np.concatenate([ranked(names_f, code_f), ranked(names_m, code_m)])
-    event_f, no_time_f = _us(fixes["event_time"])
-    event_m, no_time_m = _us(motion["event_time"])
-    recv_f, missing_f = _us(fixes["received_at"])
-    recv_m, missing_m = _us(motion["received_at"])
-    event = np.concatenate([event_f, event_m])
-    stated = np.concatenate([missing_f, missing_m])
-    recv = np.where(stated, event + round(lag_s * 1e6), np.concatenate([recv_f, recv_m]))
-    stated |= np.concatenate(marked)
-    t = np.floor_divide(event, 1000)
-    lat_deg, lon_deg = (_floats(fixes[c], 1e7) for c in ("lat", "lon"))
-    acc = np.concatenate([_floats(fixes["accuracy_m"], 100.0), np.full(m, np.nan)])
-    speed = np.concatenate([_floats(fixes["speed_mps"], 100.0), np.full(m, np.nan)])
-    confidence = np.concatenate([np.full(n, np.nan), np.nan_to_num(_floats(motion["confidence"], 100.0), nan=1.0)])
-    kinds, act_codes = _codes(motion["activity"])
-    known = {a: i for i, a in enumerate(ACTIVITIES)}
-    act_rank = np.array([known.get(a, len(ACTIVITIES) - 1) for a in kinds.to_pylist()] + [len(ACTIVITIES) - 1])
-    activity = np.concatenate([np.full(n, -1, np.int64), act_rank[act_codes]]).astype(np.int64)
-
-    refused: dict[str, int] = {}
-    keep = np.ones(n + m, bool)
-
-    def refuse(reason: str, mask: npt.NDArray[np.bool_]) -> None:
-        hit = mask & keep
-        if hit.any():
-            refused[reason] = int(hit.sum())
-            keep[hit] = False
-
-    def of_fixes(mask: Any) -> npt.NDArray[np.bool_]:
-        return np.concatenate([mask, np.zeros(m, bool)])
-
-    refuse("no_device", device < 0)
-    refuse("no_event_time", np.concatenate([no_time_f, no_time_m]))
-    refuse("clock_absurd", (t < EARLIEST_MS) | (t - np.floor_divide(recv, 1000) > CLOCK_AHEAD_MS))
-    refuse("not_a_number", of_fixes(~(np.isfinite(lat_deg) & np.isfinite(lon_deg))))
-    with np.errstate(invalid="ignore"):
-        refuse("out_of_range", of_fixes((np.abs(lat_deg) > 90) | (np.abs(lon_deg) > 180)))
-    unheard = np.array([word not in known for word in kinds.to_pylist()] + [True])[act_codes]
-    refuse("unknown_activity", np.concatenate([np.zeros(n, bool), unheard]))
-    refuse("null_island", of_fixes((lat_deg == 0) & (lon_deg == 0)))
-    lat = np.concatenate([np.rint(np.nan_to_num(lat_deg) * 1e7), np.zeros(m)]).astype(np.int64)
-    lon = np.concatenate([np.rint(np.nan_to_num(lon_deg) * 1e7), np.zeros(m)]).astype(np.int64)
-
-    columns: list[Any] = [device, t, lat, lon, acc, speed, activity, confidence, recv, stated]
-    if not keep.all():
-        columns = [c[keep] for c in columns]
-    columns = _canonical_order(columns)
-    device = columns[0]
-    bounds = np.searchsorted(device, np.arange(len(devices) + 1)).astype(np.int64)
-    t, lat, lon, acc, speed, activity, confidence, recv, stated = columns[1:]
-    return Canonical(devices, bounds, t, lat, lon, acc, speed, activity, confidence, recv, stated, refused)
-
-
-def _canonical_order(columns: list[Any]) -> list[Any]:
-    """Sort by (device, t, fixes first, accuracy, lat, lon, speed, activity, confidence, recv); collapse exact
-    copies."""
-    device, t = columns[0], columns[1]
-    if len(device) == 0:
-        return columns
-    key = (device << 43) + (t - EARLIEST_MS)
-    if not (key[1:] > key[:-1]).all():
-        order = np.argsort(key, kind="stable")
-        key = key[order]
-        tied = np.zeros(len(key), bool)
-        equal = key[1:] == key[:-1]
-        tied[1:] |= equal
-        tied[:-1] |= equal
-        at = np.flatnonzero(tied)
-        if len(at):
-            _, _, lat, lon, acc, speed, activity, confidence, recv, stated = (c[order[at]] for c in columns)
-            inner = np.lexsort((stated, recv, confidence, activity, speed, lon, lat, acc, activity >= 0, key[at]))
-            order[at] = order[at][inner]
-        columns = [c[order] for c in columns]
-        if len(at):
-            copy = np.zeros(len(key), bool)
-            here, before = at[1:], at[:-1]
-            same = key[here] == key[before]
-            for c in columns[2:8]:
-                same &= (c[here] == c[before]) | ((c[here] != c[here]) & (c[before] != c[before]))
-            copy[here[same]] = True
-            columns = [c[~copy] for c in columns]
-    return columns
+def _codes(column: pa.ChunkedArray) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """(distinct words, position of each row's word or -1)."""
+    encoded = column if pa.types.is_dictionary(column.type) else pc.dictionary_encode(column)
+    if encoded.num_chunks != 1:
+        encoded = encoded.unify_dictionaries().combine_chunks()
+        encoded = encoded.chunk(0) if isinstance(encoded, pa.ChunkedArray) and encoded.num_chunks else encoded
+    else:
+        encoded = encoded.chunk(0)
+    if isinstance(encoded, pa.ChunkedArray):  # no rows, no chunks
+        return [], np.zeros(0, np.int64)
+    indices = encoded.indices
+    if indices.null_count:
+        indices = pc.fill_null(indices, -1)
+    return encoded.dictionary.to_pylist(), np.asarray(indices)

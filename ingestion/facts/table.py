@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingestion.facts.canonical import Canonical
-from ingestion.facts.kernel.types import CONTENT_FROM, NONE, REASONS, RETRACTED, ROW
+from ingestion.facts.kernel.types import NONE, NONE32, REASONS, RETRACTED, ROW, ROW_IS
 from ingestion.facts.rules import Rules
 from parked.schemas import ACTIVITIES, FACTS, FOLLOWED, KINDS, STATUSES, TIME
 
@@ -38,7 +38,7 @@ def revisions_of(rows: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[
     while len(rows):
         first = fact_changes(rows)
         retracted = rows["status"] == RETRACTED
-        names = [f for f in ROW.names or () if (ROW.names or ()).index(f) >= CONTENT_FROM]
+        names = [f for f in ROW.names or () if f not in ROW_IS]
         changed = np.ones(len(rows), bool)
         changed[1:] = np.logical_or.reduce([rows[f][1:] != rows[f][:-1] for f in names])
         changed[1:] &= ~(retracted[1:] & retracted[:-1])
@@ -56,25 +56,29 @@ def to_table(revisions: tuple[npt.NDArray[Any], npt.NDArray[np.int32]], records:
     """Revisions (from ``revisions_of``) as a ``FACTS`` table in its order."""
     rows, revision = revisions
 
+    def missing(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        null = {8: NONE, 4: NONE32, 1: -1}[values.itemsize]
+        return np.asarray(values == null)
+
     def number(name: str, scale: float) -> pa.Array:
         values = rows[name]
-        return pa.array(values / scale, mask=values == NONE)
+        return pa.array(values / scale, mask=missing(values))
 
     def moment(name: str, per_us: int = 1000) -> pa.Array:
         values = rows[name]
-        return pa.array(np.where(values == NONE, 0, values * per_us), pa.int64(), mask=values == NONE).cast(TIME)
+        null = missing(values)
+        return pa.array(np.where(null, 0, values * per_us), pa.int64(), mask=null).cast(TIME)
 
     def word(name: str, words: tuple[str, ...]) -> pa.Array:
         values = rows[name]
-        missing = (values == NONE) | (values < 0)
-        return pa.array(words, pa.string()).take(pa.array(np.where(missing, 0, values), mask=missing))
+        null = missing(values)
+        return pa.array(words, pa.string()).take(pa.array(np.where(null, 0, values), mask=null))
 
     def count(name: str) -> pa.Array:
         values = rows[name]
-        return pa.array(np.where(values == NONE, 0, values), pa.int32(), mask=values == NONE)
+        return pa.array(values, pa.int32(), mask=missing(values))
 
-    stated = np.zeros(len(records.devices), bool)
-    np.logical_or.at(stated, np.repeat(np.arange(len(records.devices)), np.diff(records.bounds)), records.stated)
+    stated = _stated_since(records)
     columns = {
         "device_id": pa.array(records.devices, pa.string()).take(pa.array(rows["device"])),
         "fact_id": _fact_ids(rows, records.devices, rules.version),
@@ -109,11 +113,20 @@ def to_table(revisions: tuple[npt.NDArray[Any], npt.NDArray[np.int32]], records:
         "next_leg_lat": number("next_lat", 1e7),
         "next_leg_lon": number("next_lon", 1e7),
         "reasons": _reasons(rows["reasons"]),
-        "as_if_live": pa.array(stated[rows["device"]], pa.bool_()),
+        "as_if_live": pa.array(rows["known"] >= stated[rows["device"]], pa.bool_()),
     }
     table = pa.table([pc.cast(columns[f.name], f.type) for f in FACTS], schema=FACTS)
     keys = ("device_id", "available_at", "kind", "started_at", "fact_id", "revision")
     return table.take(pc.sort_indices(table, sort_keys=[(k, "ascending") for k in keys]))
+
+
+def _stated_since(records: Canonical) -> npt.NDArray[np.int64]:
+    """By device: from which moment (us) on its facts rest on arrival times that were stated, not observed."""
+    never = np.iinfo(np.int64).max
+    since = np.full(len(records.devices), never)
+    stated = records.records[records.records["stated"]]
+    np.minimum.at(since, stated["device"], stated["recv"])
+    return since
 
 
 def _fact_ids(rows: npt.NDArray[Any], devices: list[str], version: str) -> pa.Array:

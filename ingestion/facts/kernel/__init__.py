@@ -30,4 +30,4 @@ numba.config.CACHE_DIR = str(_FOLDER)
 
 def is_compiled() -> bool:
     """Whether this version of the kernel was compiled on this machine before (compiling takes about half a minute)."""
-    return any(_FOLDER.rglob("arrivals.build-*.nbc"))
+    return any(_FOLDER.rglob("arrivals._build-*.nbc"))

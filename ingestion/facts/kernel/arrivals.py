@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from ingestion.facts.kernel.step import ROOM, on_record, start
-from ingestion.facts.kernel.types import RETRACTED, ROW, SLOTS, STATE
+from ingestion.facts.kernel.jit import njit
+from ingestion.facts.kernel.records import rising_order
+from ingestion.facts.kernel.step import on_record, start
+from ingestion.facts.kernel.types import NONE, RETRACTED, ROOM, ROW, SINK, STATE
 
 CHECKPOINTS = 64
 """Most checkpoints kept per device; when full, every other one goes and the spacing doubles."""
@@ -20,38 +21,27 @@ SPACING = 64
 """Records between checkpoints at first."""
 
 
-@njit(cache=True)
+@njit()
 def _grown(rows: Any, used: int) -> Any:
     bigger = np.zeros(2 * len(rows) + ROOM, ROW)
     bigger[:used] = rows[:used]
     return bigger
 
 
-@njit(cache=True)
-def in_order(lo: int, hi: int, t: Any, recv: Any, activity: Any) -> bool:
-    """True where records [lo, hi) arrived in event order and no two fixes share an event time."""
-    for i in range(lo + 1, hi):
-        if recv[i] < recv[i - 1]:
-            return False
-        if t[i] == t[i - 1] and activity[i] < 0 and activity[i - 1] < 0:
-            return False
-    return True
-
-
-@njit(cache=True)
-def _spoken(i: int, lo: int, t: Any, act: Any, known: Any) -> bool:
+@njit()
+def _spoken(i: int, lo: int, records: Any, known: Any) -> bool:
     """Whether another known fix of the same moment comes first: the best of a moment speaks, the others are silent."""
-    if act[i] >= 0:
+    if records[i].act >= 0:
         return False
     j = i - 1
-    while j >= lo and t[j] == t[i]:
-        if known[j - lo] and act[j] < 0:
+    while j >= lo and records[j].t == records[i].t:
+        if records[j].act < 0 and (len(known) == 0 or known[j - lo]):
             return True
         j -= 1
     return False
 
 
-@njit(cache=True)
+@njit()
 def _last(rows: Any, lo: int, hi: int, kind: int, anchor: int) -> int:
     """Index of the last row of a fact in rows[lo:hi], or -1."""
     for i in range(hi - 1, lo - 1, -1):
@@ -60,7 +50,7 @@ def _last(rows: Any, lo: int, hi: int, kind: int, anchor: int) -> int:
     return -1
 
 
-@njit(cache=True)
+@njit()
 def _same(a: Any, b: Any) -> bool:
     """Whether two rows say the same."""
     return (
@@ -94,7 +84,7 @@ def _same(a: Any, b: Any) -> bool:
     )
 
 
-@njit(cache=True)
+@njit()
 def _difference(old: Any, old_n: int, new: Any, keep: int, new_n: int, k: int, log: Any, n: int) -> Any:
     """Write what changed between two runs that share rows[:keep]. ``old`` holds only the replaced tail."""
     for side in range(2):
@@ -134,111 +124,142 @@ def _difference(old: Any, old_n: int, new: Any, keep: int, new_n: int, k: int, l
     return log, n
 
 
-@njit(cache=True)
-def build(
-    bounds: Any,
-    t: Any,
-    lat: Any,
-    lon: Any,
-    acc: Any,
-    v: Any,
-    act: Any,
-    conf: Any,
-    recv: Any,
-    arrival: Any,
-    rules: Any,
+@njit()
+def run(
+    s: Any, rule: Any, out: Any, records: Any, lo: int, begin: int, end: int, known: Any, moment: int, rows: Any, n: int
 ) -> Any:
-    """The revision log of all devices, as ROWs. ``bounds``: int64 [devices + 1], device d holds records [b[d], b[d+1]).
+    """Feed records [begin, end) of the device that starts at ``lo``; append what they emit to ``rows`` from ``n``.
 
-    Records are in canonical order within a device; ``arrival`` orders each device's records by (recv, position).
+    known: bool [records of the device], which have arrived; empty: all. moment: when (us) they became known, or NONE:
+    each when it was received, as long as they were received in order. Returns (next record, n): less than ``end``
+    where ``rows`` has no room left, or where a record was received before its predecessor.
     """
-    rule = rules[0]
-    log = np.zeros(max(1024, len(t) // 32) + ROOM, ROW)
-    n = 0
-    state = np.zeros(1, STATE)
-    fresh = np.zeros(1, STATE)
-    work = np.zeros(SLOTS, ROW)
-    blank = np.zeros(SLOTS, ROW)
-    run = np.zeros(4 * ROOM, ROW)
+    partly = len(known) > 0
+    limit = len(rows) - ROOM
+    newest = records[begin].recv if begin < end else 0
+    for i in range(begin, end):
+        r = records[i]
+        if moment == NONE:
+            if r.recv < newest:
+                return i, n
+            newest = r.recv
+        if partly and not known[i - lo]:
+            continue
+        if i > lo and r.t == records[i - 1].t and _spoken(i, lo, records, known):
+            continue
+        if n > limit:
+            return i, n
+        on_record(s, rule, out, i, r.t, r.lat, r.lon, r.acc, r.v, r.act, r.conf * 0.01)
+        if out.n > 0:
+            for j in range(out.n):
+                rows[n] = out.rows[j]
+                rows[n].known = r.recv if moment == NONE else moment
+                n += 1
+            out.n = 0
+    return end, n
+
+
+@njit()
+def _by_moments(lo: int, hi: int, records: Any, rule: Any, states: Any, out: Any, log: Any, n: int) -> Any:
+    """A device whose records did not arrive in event order: moment after moment, with replays from checkpoints."""
+    s = states[0]
+    device = s.device
+    rows = np.zeros(4 * ROOM, ROW)
+    rows_n = 0
     saved = np.zeros(CHECKPOINTS, STATE)
-    saved_work = np.zeros((CHECKPOINTS, SLOTS), ROW)
     saved_at = np.zeros(CHECKPOINTS, np.int64)
-    longest = 0
-    for d in range(len(bounds) - 1):
-        longest = max(longest, bounds[d + 1] - bounds[d])
-    known = np.zeros(longest, np.bool_)
+    saved_rows = np.zeros(CHECKPOINTS, np.int64)
+    saved_n = 0
+    spacing = SPACING
+    known = np.zeros(hi - lo, np.bool_)
+    arrival = rising_order(records[lo:hi].recv)
+    done = lo  # records [lo, done) have been looked at
+    first = 0
+    while first < hi - lo:
+        k = records[lo + arrival[first]].recv
+        lowest, highest = hi, lo
+        while first < hi - lo and records[lo + arrival[first]].recv == k:
+            i = lo + arrival[first]
+            known[i - lo] = True
+            lowest = min(lowest, i)
+            highest = max(highest, i)
+            first += 1
+        keep = rows_n
+        begin = done
+        late = lowest < done
+        tail = rows[:0]
+        if late:
+            while saved_n > 0 and saved_at[saved_n - 1] > lowest:
+                saved_n -= 1
+            if saved_n > 0:
+                states[0] = saved[saved_n - 1]
+                begin, keep = saved_at[saved_n - 1], saved_rows[saved_n - 1]
+            else:
+                states[0] = np.zeros(1, STATE)[0]
+                start(s, device)
+                begin, keep = lo, 0
+            tail = rows[keep:rows_n].copy()
+        rows_n = keep
+        done = max(done, highest + 1)
+        while begin < done:
+            if (begin - lo) % spacing == 0 and (saved_n == 0 or saved_at[saved_n - 1] < begin):
+                if saved_n == CHECKPOINTS:
+                    saved_n = CHECKPOINTS // 2
+                    spacing *= 2
+                    for c in range(saved_n):
+                        saved[c] = saved[2 * c]
+                        saved_at[c] = saved_at[2 * c]
+                        saved_rows[c] = saved_rows[2 * c]
+                saved[saved_n] = s
+                saved_at[saved_n] = begin
+                saved_rows[saved_n] = rows_n
+                saved_n += 1
+            end = min(done, begin + spacing - (begin - lo) % spacing)
+            while begin < end:
+                begin, rows_n = run(s, rule, out, records, lo, begin, end, known, k, rows, rows_n)
+                if rows_n > len(rows) - ROOM:
+                    rows = _grown(rows, rows_n)
+        if late:
+            log, n = _difference(tail, len(tail), rows, keep, rows_n, k, log, n)
+        else:
+            while n + (rows_n - keep) + ROOM > len(log):
+                log = _grown(log, n)
+            for i in range(keep, rows_n):
+                log[n] = rows[i]
+                n += 1
+    return log, n
+
+
+@njit()
+def _build(bounds: Any, records: Any, rules: Any, states: Any, sinks: Any) -> Any:
+    rule = rules[0]
+    s, out = states[0], sinks[0]
+    fresh = np.zeros(1, STATE)
+    everything = np.zeros(0, np.bool_)
+    log = np.zeros(max(1024, len(records) // 32) + ROOM, ROW)
+    n = 0
     for d in range(len(bounds) - 1):
         lo, hi = bounds[d], bounds[d + 1]
-        ordered = in_order(lo, hi, t, recv, act)
-        known[: hi - lo] = ordered
-        state[0] = fresh[0]
-        work[:] = blank
-        start(state[0], d)
-        saved_n = 0
-        spacing = SPACING
-        done = lo  # records [lo, done) have been looked at
-        first = lo
-        while first < hi:
-            k = recv[arrival[first]]
-            lowest, highest = lo, hi - 1
-            last = hi
-            if not ordered:
-                last, lowest, highest = first, hi, lo
-                while last < hi and recv[arrival[last]] == k:
-                    i = arrival[last]
-                    known[i - lo] = True
-                    lowest = min(lowest, i)
-                    highest = max(highest, i)
-                    last += 1
-            first = last
-            s = state[0]
-            tail = run[:0]
-            keep = s.n_out
-            begin = done
-            late = lowest < done
-            if late:
-                while saved_n > 0 and saved_at[saved_n - 1] > lowest:
-                    saved_n -= 1
-                old_n = s.n_out
-                begin = lo
-                if saved_n > 0:
-                    state[0] = saved[saved_n - 1]
-                    work[:] = saved_work[saved_n - 1]
-                    begin = saved_at[saved_n - 1]
-                else:
-                    state[0] = fresh[0]
-                    work[:] = blank
-                    start(state[0], d)
-                keep = s.n_out
-                tail = run[keep:old_n].copy()
-            done = max(done, highest + 1)
-            for i in range(begin, done):
-                if not ordered and (i - lo) % spacing == 0 and (saved_n == 0 or saved_at[saved_n - 1] < i):
-                    if saved_n == CHECKPOINTS:
-                        for c in range(CHECKPOINTS // 2):
-                            saved[c] = saved[2 * c]
-                            saved_work[c] = saved_work[2 * c]
-                            saved_at[c] = saved_at[2 * c]
-                        saved_n = CHECKPOINTS // 2
-                        spacing *= 2
-                    saved[saved_n] = state[0]
-                    saved_work[saved_n] = work
-                    saved_at[saved_n] = i
-                    saved_n += 1
-                if not known[i - lo] or _spoken(i, lo, t, act, known):
-                    continue
-                if s.n_out + ROOM > len(run):
-                    run = _grown(run, s.n_out)
-                was = s.n_out
-                on_record(s, work, rule, run, i, t[i], lat[i], lon[i], acc[i], v[i], act[i], conf[i])
-                for j in range(was, s.n_out):
-                    run[j].known = recv[i] if ordered else k
-            if late:
-                log, n = _difference(tail, len(tail), run, keep, s.n_out, k, log, n)
-            else:
-                while n + (s.n_out - keep) + ROOM > len(log):
-                    log = _grown(log, n)
-                for i in range(keep, s.n_out):
-                    log[n] = run[i]
-                    n += 1
+        states[0] = fresh[0]
+        start(s, d)
+        i, was = lo, n
+        while i < hi:
+            # In order of arrival nothing is ever taken back: one pass, straight to the log.
+            i, n = run(s, rule, out, records, lo, i, hi, everything, NONE, log, n)
+            if n > len(log) - ROOM:
+                log = _grown(log, n)
+            elif i < hi:
+                states[0] = fresh[0]
+                start(s, d)
+                log, n = _by_moments(lo, hi, records, rule, states, out, log, was)
+                break
     return log[:n]
+
+
+def build(bounds: Any, records: Any, rules: Any) -> Any:
+    """The revision log of all devices, as ROWs in order of device and moment.
+
+    records: RECORD array in canonical order; bounds: int64 [devices + 1], device d holds records [b[d], b[d + 1]);
+    rules: ``Rules.record()``.
+    """
+    return _build(bounds, records, rules, np.zeros(1, STATE), np.zeros(1, SINK))

@@ -7,8 +7,9 @@ up to 85 degrees of latitude. Mirroring latitudes or shifting longitudes changes
 from __future__ import annotations
 
 import math
+from typing import Any
 
-from numba import njit
+from ingestion.facts.kernel.jit import njit
 
 METRES_PER_E7 = 0.011119508023353292
 """Metres per 1e-7 degree of latitude on the sphere of R1 = 6 371 008.8 m (IUGG): R1 * pi / 180 * 1e-7."""
@@ -17,7 +18,7 @@ _FULL = 3_600_000_000
 _HALF = 1_800_000_000
 
 
-@njit(cache=True)
+@njit()
 def cosine(lat_e7: float) -> float:
     """cos of a latitude in 1e-7 degrees (float64, may be a half); |error| < 1e-9. Taylor about 0 or 90 degrees."""
     x = abs(lat_e7) * _RAD_PER_E7
@@ -29,7 +30,7 @@ def cosine(lat_e7: float) -> float:
     return 1.0 - q / 2.0 * (1.0 - q / 12.0 * (1.0 - q / 30.0 * (1.0 - q / 56.0 * (1.0 - q / 90.0))))
 
 
-@njit(cache=True)
+@njit()
 def unwrap(dlon: int) -> int:
     """A longitude difference in 1e-7 degrees brought into (-180, 180] degrees, symmetric about 0."""
     if dlon > _HALF:
@@ -39,7 +40,7 @@ def unwrap(dlon: int) -> int:
     return dlon
 
 
-@njit(cache=True)
+@njit()
 def distance(lat1: int, lon1: int, lat2: int, lon2: int) -> float:
     """Metres between two points in 1e-7 degrees."""
     dy = (lat2 - lat1) * METRES_PER_E7
@@ -47,7 +48,37 @@ def distance(lat1: int, lon1: int, lat2: int, lon2: int) -> float:
     return math.sqrt(dx * dx + dy * dy)
 
 
-@njit(cache=True)
+@njit()
+def scale_at(lat: float) -> float:
+    """Metres per 1e-7 degree of longitude at a latitude in 1e-7 degrees."""
+    return METRES_PER_E7 * cosine(lat)
+
+
+@njit()
+def rescale(s: Any, lat: int) -> None:
+    """Renew the state's longitude scale where ``lat`` is 1e-4 relative off: a cosine every kilometre, not every fix."""
+    if abs(lat - s.scale_lat) > s.scale_room:
+        c = cosine(lat)
+        s.scale_lat = lat
+        s.scale = METRES_PER_E7 * c
+        s.scale_room = int(57_296.0 * c)
+
+
+@njit()
+def apart2(lat1: int, lon1: int, lat2: int, lon2: int, scale: float) -> float:
+    """Square metres between two near points: ``apart`` squared, without the root."""
+    dy = (lat2 - lat1) * METRES_PER_E7
+    dx = unwrap(lon2 - lon1) * scale
+    return dx * dx + dy * dy
+
+
+@njit()
+def apart(lat1: int, lon1: int, lat2: int, lon2: int, scale: float) -> float:
+    """Metres between two near points in 1e-7 degrees, with the longitude scale of their latitude."""
+    return math.sqrt(apart2(lat1, lon1, lat2, lon2, scale))
+
+
+@njit()
 def mean_of(total: int, count: int) -> int:
     """total / count rounded half away from zero: mirror-symmetric, unlike floor division."""
     if total >= 0:
@@ -55,7 +86,7 @@ def mean_of(total: int, count: int) -> int:
     return -((-2 * total + count) // (2 * count))
 
 
-@njit(cache=True)
+@njit()
 def wrap(lon: int) -> int:
     """A longitude in 1e-7 degrees brought into [-180, 180)."""
     if lon >= _HALF:

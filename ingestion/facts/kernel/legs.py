@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from numba import njit
-
-from ingestion.facts.kernel.geometry import distance, mean_of, unwrap, wrap
-from ingestion.facts.kernel.rows import clear, emit, enqueue
+from ingestion.facts.kernel.geometry import apart2, distance, mean_of, unwrap, wrap
+from ingestion.facts.kernel.jit import njit
+from ingestion.facts.kernel.rows import clear, cm, emit, enqueue
 from ingestion.facts.kernel.types import (
     A_CYCLING,
     A_FOOT,
@@ -43,8 +43,8 @@ CALM_MS = 120_000
 NOTHING, UNCONFIRMED, CONFIRMED = 0, 1, 2
 
 
-@njit(cache=True)
-def speed_of(s: Any, rule: Any, t: int, lat: int, lon: int, acc: float, reported: float) -> float:
+@njit()
+def speed_of(s: Any, rule: Any, t: int, lat: int, lon: int, acc: float, reported: float, moved2: float) -> float:
     """Best estimate of the speed at this fix, m/s: reported where credible, else displacement.
 
     Some phones report exactly 0 whenever they do not measure ("the mess" of real data): a run of zeros over which the
@@ -55,7 +55,8 @@ def speed_of(s: Any, rule: Any, t: int, lat: int, lon: int, acc: float, reported
         if s.zeros == 0:
             s.zero_lat, s.zero_lon, s.zero_acc = lat, lon, acc
         s.zeros += 1
-        if distance(s.zero_lat, s.zero_lon, lat, lon) > max(25.0, acc + s.zero_acc):
+        room = max(25.0, acc + s.zero_acc)
+        if apart2(s.zero_lat, s.zero_lon, lat, lon, s.scale) > room * room:
             s.mute = 1
     elif reported > 0.0:
         s.zeros = 0
@@ -65,20 +66,23 @@ def speed_of(s: Any, rule: Any, t: int, lat: int, lon: int, acc: float, reported
         return reported
     error = 0.5 * (acc + s.acc)
     wanted = min(60_000.0, max(10_000.0, error / rule.fast_mps * 1000.0))
-    span, far = t - s.t, distance(s.lat, s.lon, lat, lon)
+    span, far2 = t - s.t, moved2
     i = s.ring_head
+    back = -1
     for _ in range(min(s.ring_n, 13)):
         if span >= wanted or t - s.ring_t[i] > 60_000:
             break
         span = t - s.ring_t[i]
-        far = distance(s.ring_lat[i], s.ring_lon[i], lat, lon)
+        back = i
         i = (i - 1 + RING) % RING
-    if far <= error and span < 60_000:
+    if back >= 0:
+        far2 = apart2(s.ring_lat[back], s.ring_lon[back], lat, lon, s.scale)
+    if far2 <= error * error and span < 60_000:
         return 0.0
-    return far / max(1.0, span * 0.001)
+    return math.sqrt(far2) / max(1.0, span * 0.001)
 
 
-@njit(cache=True)
+@njit()
 def _stand(s: Any, out: Any, row: Any, why: int) -> None:
     """The vehicle stands (or was left without a pause) at the slowest fix since it was fast: a candidate opens."""
     t, lat, lon, acc = s.slow_t, s.slow_lat, s.slow_lon, s.slow_acc
@@ -87,10 +91,10 @@ def _stand(s: Any, out: Any, row: Any, why: int) -> None:
     _begin_place(s, t, lat, lon)
     row.start_width = s.slow_gap
     row.followed = UNKNOWN
-    row.speed_before = int(s.fast_v * 100.0)
+    row.speed_before = cm(s.fast_v)
     row.leg_start = s.leg_t
-    row.leg_cm = int(s.leg_path * 100.0)
-    row.leg_speed = int(s.leg_speed * 100.0)
+    row.leg_cm = cm(s.leg_path)
+    row.leg_speed = cm(s.leg_speed)
     row.leg_fixes = s.leg_n
     row.leg_halts = s.leg_halts
     row.reasons = why
@@ -98,14 +102,14 @@ def _stand(s: Any, out: Any, row: Any, why: int) -> None:
     for a in (A_VEHICLE, A_CYCLING, A_FOOT, A_STILL):
         if s.leg_motion[a] > count:
             best, count = a, s.leg_motion[a]
-    row.motion_before = best if count > 0 else NONE
+    row.motion_before = best if count > 0 else -1
     _weigh(s, lat, lon, acc)
-    row.uncertainty_cm = int((acc + min(150.0, s.slow_v * s.slow_gap * 0.0005)) * 100.0)
+    row.uncertainty_cm = cm(acc + min(150.0, s.slow_v * s.slow_gap * 0.0005))
     _place(s, row)
     emit(s, row, out, OPEN)
 
 
-@njit(cache=True)
+@njit()
 def _begin_place(s: Any, t: int, lat: int, lon: int) -> None:
     s.left_lat0 = lat
     s.left_lon0 = lon
@@ -119,7 +123,7 @@ def _begin_place(s: Any, t: int, lat: int, lon: int) -> None:
     s.left_last_t = t
 
 
-@njit(cache=True)
+@njit()
 def _weigh(s: Any, lat: int, lon: int, acc: float) -> None:
     """Add a standing fix to the place, weighted by 1 / (accuracy^2 + 25 m^2) in integers."""
     w = int(1e7 / (acc * acc + 25.0)) + 1
@@ -130,29 +134,29 @@ def _weigh(s: Any, lat: int, lon: int, acc: float) -> None:
     s.left_acc += acc
 
 
-@njit(cache=True)
+@njit()
 def _place(s: Any, row: Any) -> None:
     row.lat = s.left_lat0 + mean_of(s.left_dlat, s.left_w)
     row.lon = wrap(s.left_lon0 + mean_of(s.left_dlon, s.left_w))
     row.fixes = s.left_n
-    row.accuracy_cm = int(s.left_acc * 100.0 / s.left_n)
+    row.accuracy_cm = cm(s.left_acc / s.left_n)
 
 
-@njit(cache=True)
-def confirm(s: Any, work: Any, out: Any, followed: int, why: int) -> None:
+@njit()
+def confirm(s: Any, out: Any, followed: int, why: int) -> None:
     """What followed is known well enough: the leg is over, the place is settled."""
-    row = work[SLOT_LEFT]
+    row = s.work[SLOT_LEFT]
     _place(s, row)
     row.followed = followed
     row.reasons |= why
-    row.walked_cm = int(s.left_walked * 100.0)
-    row.motion_after = s.motion if s.motion_t >= row.start else NONE
+    row.walked_cm = cm(s.left_walked)
+    row.motion_after = s.motion if s.motion_t >= row.start else -1
     s.left = CONFIRMED
     s.leg = NO_LEG
     emit(s, row, out, PROVISIONAL)
 
 
-@njit(cache=True)
+@njit()
 def _start(s: Any, t: int, lat: int, lon: int) -> None:
     s.leg = MAYBE
     s.leg_t = t
@@ -169,28 +173,28 @@ def _start(s: Any, t: int, lat: int, lon: int) -> None:
         s.leg_motion[s.motion] = 1
 
 
-@njit(cache=True)
-def _close(s: Any, work: Any, out: Any, t: int, lat: int, lon: int) -> None:
+@njit()
+def _close(s: Any, out: Any, t: int, lat: int, lon: int) -> None:
     """A new vehicle leg began: the open candidate ends."""
-    row = work[SLOT_LEFT]
+    row = s.work[SLOT_LEFT]
     _place(s, row)
     if s.left == UNCONFIRMED:
         row.followed = VEHICLE
-        row.walked_cm = int(s.left_walked * 100.0)
+        row.walked_cm = cm(s.left_walked)
     row.end = max(t, row.start)
     row.end_width = 0
-    row.return_cm = int(distance(row.lat, row.lon, lat, lon) * 100.0)
+    row.return_cm = cm(distance(row.lat, row.lon, lat, lon))
     row.next_lat = lat
     row.next_lon = lon
     s.left = NOTHING
     emit(s, row, out, PROVISIONAL)
-    enqueue(s, work, SLOT_LEFT)
+    enqueue(s, SLOT_LEFT)
 
 
-@njit(cache=True)
-def _halt(s: Any, work: Any, out: Any, v: float) -> None:
+@njit()
+def _halt(s: Any, out: Any, v: float) -> None:
     """The stand in the candidate slot was a halt: written as a fact of its own from a copy of its row."""
-    row = work[SLOT_LEFT]
+    row = s.work[SLOT_LEFT]
     start, lat, lon = row.start, row.lat, row.lon
     fixes, acc, unc, width = row.fixes, row.accuracy_cm, row.uncertainty_cm, row.start_width
     before, motion = row.speed_before, row.motion_before
@@ -200,18 +204,18 @@ def _halt(s: Any, work: Any, out: Any, v: float) -> None:
     row.lat, row.lon = lat, lon
     row.fixes, row.accuracy_cm, row.uncertainty_cm = fixes, acc, unc
     row.start_width = width
-    row.radius_cm = int(s.left_walked * 100.0)
+    row.radius_cm = cm(s.left_walked)
     row.speed_before = before
-    row.speed_after = int(v * 100.0)
+    row.speed_after = cm(v)
     row.motion_before = motion
     row.motion_after = s.motion
     row.reasons = R_RESUMED
     emit(s, row, out, PROVISIONAL)
-    enqueue(s, work, SLOT_LEFT)
+    enqueue(s, SLOT_LEFT)
 
 
-@njit(cache=True)
-def _fast(s: Any, work: Any, rule: Any, out: Any, t: int, lat: int, lon: int, v: float, moved: float) -> None:
+@njit()
+def _fast(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, v: float, moved: float) -> None:
     """A fix at vehicle speed."""
     if s.leg == NO_LEG:
         # It began where the phone was last slow: a drive is noticed a fix or two late.
@@ -224,7 +228,7 @@ def _fast(s: Any, work: Any, rule: Any, out: Any, t: int, lat: int, lon: int, v:
     s.leg_speed = max(s.leg_speed, v)
     if v >= rule.vehicle_mps:
         s.leg_strong += 2 if moved >= rule.vehicle_m and t - s.t >= rule.sparse_ms else 1
-    row = work[SLOT_LEFT]
+    row = s.work[SLOT_LEFT]
     closing = False
     at, from_lat, from_lon = s.leg_t, s.leg_lat, s.leg_lon
     if s.leg == MAYBE:
@@ -243,7 +247,7 @@ def _fast(s: Any, work: Any, rule: Any, out: Any, t: int, lat: int, lon: int, v:
             s.left = NOTHING
             if stood >= rule.halt_ms:
                 s.leg_halts += 1
-                _halt(s, work, out, v)
+                _halt(s, out, v)
         else:
             # Stood long, nobody seen to walk off: the leg ended here and another begins (drop-off, fuel, long jam).
             closing = True
@@ -254,7 +258,7 @@ def _fast(s: Any, work: Any, rule: Any, out: Any, t: int, lat: int, lon: int, v:
             s.leg_strong = 2
             s.leg_n = 1
     if closing:
-        _close(s, work, out, at, from_lat, from_lon)
+        _close(s, out, at, from_lat, from_lon)
     s.fast_t = t
     s.fast_lat = lat
     s.fast_lon = lon
@@ -263,12 +267,10 @@ def _fast(s: Any, work: Any, rule: Any, out: Any, t: int, lat: int, lon: int, v:
     s.slow_t = NONE
 
 
-@njit(cache=True)
-def _slow(
-    s: Any, work: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, v: float, moved: float
-) -> None:
+@njit()
+def _slow(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, v: float, moved: float) -> None:
     """A fix below vehicle speed, within a leg that has no candidate yet: is this where it ends?"""
-    row = work[SLOT_LEFT]
+    row = s.work[SLOT_LEFT]
     gap = t - s.t
     s.leg_path += moved
     s.leg_n += 1
@@ -286,23 +288,21 @@ def _slow(
         _stand(s, out, row, R_SPEED | R_NO_PAUSE)
 
 
-@njit(cache=True)
-def _watch(s: Any, work: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, v: float) -> None:
+@njit()
+def _watch(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, v: float) -> None:
     """A slow fix after the vehicle came to stand: standing on, walking off, or nothing new."""
-    row = work[SLOT_LEFT]
+    row = s.work[SLOT_LEFT]
     d = distance(row.lat, row.lon, lat, lon)
     s.left_walked = max(s.left_walked, d)
     s.left_speed = max(s.left_speed, v)
     since = t - row.start
-    if s.left == CONFIRMED:
-        return
     poor = row.accuracy_cm > 3000 and acc * 200.0 < row.accuracy_cm
     if s.motion == A_VEHICLE and d > max(20.0, 0.3 * acc) and (v <= rule.still_mps or poor):
         # The phone still says vehicle: it crept on and stands here now.
         _begin_place(s, t, lat, lon)
         row.start = t
         row.start_width = t - s.t
-        row.uncertainty_cm = int((acc + min(150.0, v * (t - s.t) * 0.0005)) * 100.0)
+        row.uncertainty_cm = cm(acc + min(150.0, v * (t - s.t) * 0.0005))
         _weigh(s, lat, lon, acc)
         _place(s, row)
         emit(s, row, out, OPEN)
@@ -315,53 +315,52 @@ def _watch(s: Any, work: Any, rule: Any, out: Any, t: int, lat: int, lon: int, a
     walked = d >= rule.foot_m + 0.5 * acc and since >= rule.foot_ms and d <= rule.foot_mps * since * 0.001
     on_foot = walked and s.left_speed <= rule.fast_mps and s.motion != A_VEHICLE
     if on_foot or (since >= rule.settle_ms and d <= rule.settle_m + 0.5 * acc):
-        confirm(s, work, out, FOOT if on_foot else REST, R_WALKED if on_foot else R_SETTLED)
+        confirm(s, out, FOOT if on_foot else REST, R_WALKED if on_foot else R_SETTLED)
 
 
-@njit(cache=True)
-def silence_in_leg(s: Any, work: Any, rule: Any, out: Any, t: int, lat: int, lon: int) -> None:
+@njit()
+def silence_in_leg(s: Any, rule: Any, out: Any, t: int, moved: float) -> None:
     """A long gap that is not vehicle speed ends a leg at the last fix before it, or settles an open candidate."""
-    moved = distance(s.lat, s.lon, lat, lon)
     gap = t - s.t
     if moved > rule.fast_mps * gap * 0.001:
         return
-    row = work[SLOT_LEFT]
+    row = s.work[SLOT_LEFT]
     why = R_SILENCE
     if s.leg == IN_LEG and s.left == NOTHING:
         s.slow_v, s.slow_t, s.slow_lat, s.slow_lon, s.slow_acc, s.slow_gap = s.v, s.t, s.lat, s.lon, s.acc, gap
         why |= R_GARAGE if s.v > rule.fast_mps else 0
         _stand(s, out, row, why)
-        row.uncertainty_cm = int((s.acc + min(150.0, s.v * 15.0)) * 100.0)
+        row.uncertainty_cm = cm(s.acc + min(150.0, s.v * 15.0))
     if s.left == UNCONFIRMED:
         row.silence = gap
-        confirm(s, work, out, SILENCE, why)
+        confirm(s, out, SILENCE, why)
 
 
-@njit(cache=True)
-def on_move(s: Any, work: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, v: float) -> None:
-    """Legs and candidates at an accepted fix whose speed is ``v``."""
-    gap = t - s.t
-    moved = distance(s.lat, s.lon, lat, lon)
+@njit()
+def on_move(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, v: float, moved2: float) -> None:
+    """Legs and candidates at an accepted fix whose speed is ``v``, ``moved2`` square metres from the last."""
     fast = v >= rule.fast_mps
-    sparse = gap >= rule.sparse_ms and moved >= rule.vehicle_m
-    sure = fast and (s.v >= rule.fast_mps or s.v1 >= rule.fast_mps or sparse)
+    sure = fast and (
+        s.v >= rule.fast_mps
+        or s.v1 >= rule.fast_mps
+        or (moved2 >= rule.vehicle_m * rule.vehicle_m and t - s.t >= rule.sparse_ms)
+    )
     if sure:
-        _fast(s, work, rule, out, t, lat, lon, v, moved)
+        _fast(s, rule, out, t, lat, lon, v, math.sqrt(moved2))
     elif s.leg == IN_LEG and s.left == NOTHING:
-        _slow(s, work, rule, out, t, lat, lon, acc, v, moved)
-    elif s.left != NOTHING:
-        _watch(s, work, rule, out, t, lat, lon, acc, v)
+        _slow(s, rule, out, t, lat, lon, acc, v, math.sqrt(moved2))
+    elif s.left == UNCONFIRMED:
+        _watch(s, rule, out, t, lat, lon, acc, v)
     if s.leg == MAYBE and t - s.fast_t > 60_000 and not sure:
         s.leg = NO_LEG
     if not fast:
         s.calm_t, s.calm_lat, s.calm_lon = t, lat, lon
-    s.v2 = s.v1
     s.v1 = s.v
     s.v = v
 
 
-@njit(cache=True)
-def on_motion(s: Any, work: Any, rule: Any, out: Any, t: int, activity: int, confidence: float) -> None:
+@njit()
+def on_motion(s: Any, rule: Any, out: Any, t: int, activity: int, confidence: float) -> None:
     """The phone's own activity."""
     if activity == A_UNKNOWN or confidence < rule.motion_confidence:
         return
@@ -371,15 +370,15 @@ def on_motion(s: Any, work: Any, rule: Any, out: Any, t: int, activity: int, con
         s.leg_motion[activity] += 1
     if activity != A_FOOT:
         return
-    row = work[SLOT_LEFT]
+    row = s.work[SLOT_LEFT]
     if s.leg == IN_LEG and s.left == NOTHING and s.slow_t != NONE and t - s.fast_t >= 15_000:
         _stand(s, out, row, R_MOTION | R_NO_PAUSE)
     if s.left == UNCONFIRMED and t >= row.start:
-        confirm(s, work, out, FOOT, R_MOTION)
+        confirm(s, out, FOOT, R_MOTION)
 
 
-@njit(cache=True)
-def on_rest(s: Any, work: Any, out: Any) -> None:
+@njit()
+def on_rest(s: Any, out: Any) -> None:
     """A stop opened: an unconfirmed candidate nearby was followed by rest."""
     if s.left == UNCONFIRMED:
-        confirm(s, work, out, REST, R_SETTLED | (R_SPARSE if s.ring_n < 4 else 0))
+        confirm(s, out, REST, R_SETTLED | (R_SPARSE if s.ring_n < 4 else 0))

@@ -1,22 +1,20 @@
-"""One record after another: the gate, then rest and legs. ``run`` is the only entry point."""
+"""One record after another: the gate, then rest and legs. ``on_record`` is the only entry point."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from numba import njit
-
-from ingestion.facts.kernel.geometry import distance
+from ingestion.facts.kernel.gate import hold, judge, suspicion
+from ingestion.facts.kernel.geometry import apart2, rescale
+from ingestion.facts.kernel.jit import njit
 from ingestion.facts.kernel.legs import on_motion, on_move, on_rest, silence_in_leg, speed_of
 from ingestion.facts.kernel.rest import push, resting, settle, silence
 from ingestion.facts.kernel.rows import FAR_FUTURE, finalise
 from ingestion.facts.kernel.types import NONE, QUEUE
 
-ROOM = 48
-"""Rows that one record can emit at the most (a full queue, and every milestone of a stop and a candidate)."""
 
-
-@njit(cache=True)
+@njit()
 def start(s: Any, device: int) -> None:
     """A device's state before its first record (all other fields are zero)."""
     s.device = device
@@ -26,97 +24,73 @@ def start(s: Any, device: int) -> None:
     s.fast_t = NONE
     s.calm_t = NONE
     s.queue_due = FAR_FUTURE
+    s.scale_room = -1
 
 
-@njit(cache=True)
-def _accept(s: Any, work: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, reported: float) -> None:
-    if not s.has:
-        s.has = 1
-        s.t, s.lat, s.lon, s.acc = t, lat, lon, acc
-        s.v = max(0.0, reported)
-        push(s, t, lat, lon)
-        return
+@njit()
+def _accept(
+    s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, reported: float, moved2: float
+) -> None:
+    """A believed fix, ``moved2`` square metres from the last one."""
     s.now_t = t
-    gap = t - s.t
-    rested = False
-    if gap >= rule.silence_ms:
+    if t - s.t >= rule.silence_ms:
+        moved = math.sqrt(moved2)
         was = s.at_rest
-        rested = silence(s, work, rule, out, t, lat, lon, acc)
-        silence_in_leg(s, work, rule, out, t, lat, lon)
+        rested = silence(s, rule, out, t, lat, lon, acc, moved)
+        silence_in_leg(s, rule, out, t, moved)
         if rested and not was and s.at_rest:
-            on_rest(s, work, out)
-    v = speed_of(s, rule, t, lat, lon, acc, reported)
-    on_move(s, work, rule, out, t, lat, lon, acc, v)
-    kept = push(s, t, lat, lon)
+            on_rest(s, out)
+    v = speed_of(s, rule, t, lat, lon, acc, reported, moved2)
+    on_move(s, rule, out, t, lat, lon, acc, v, moved2)
+    kept = push(s, rule, t, lat, lon)
     if s.at_rest:
-        resting(s, work, rule, out, t, lat, lon, acc)
+        resting(s, rule, out, t, lat, lon, acc)
     elif kept and v < rule.fast_mps:
-        settle(s, work, rule, out, t, lat, lon, acc)
+        settle(s, rule, out, t, lat, lon, acc)
         if s.at_rest:
-            on_rest(s, work, out)
+            on_rest(s, out)
     s.t, s.lat, s.lon, s.acc = t, lat, lon, acc
 
 
-@njit(cache=True)
-def _suspicious(s: Any, rule: Any, t: int, lat: int, lon: int, acc: float) -> int:
-    """0 plausible, 1 far (> spike_m), 2 faster than any vehicle beyond the accuracies."""
-    d = distance(s.lat, s.lon, lat, lon)
-    if d <= rule.spike_m:
-        return 0
-    if d - acc - s.acc > rule.teleport_mps * max(1.0, (t - s.t) * 0.001):
-        return 2
-    return 1
-
-
-@njit(cache=True)
-def _hold(s: Any, t: int, lat: int, lon: int, acc: float, reported: float) -> None:
-    i = s.pend_n
-    s.pend_t[i], s.pend_lat[i], s.pend_lon[i], s.pend_acc[i], s.pend_v[i] = t, lat, lon, acc, reported
-    s.pend_n += 1
-
-
-@njit(cache=True)
-def on_fix(s: Any, work: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, reported: float) -> None:
+@njit()
+def on_fix(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, reported: float) -> None:
     """A canonical fix: gate, then the machine. ``acc`` metres, NaN where none was reported; ``reported`` m/s or NaN."""
     if acc <= 0.0 or acc > rule.max_accuracy_m:
         return
     if not acc > 0.0:
         acc = rule.assumed_accuracy_m
-    if not reported >= 0.0:
+    if not (reported >= 0.0 and reported <= rule.teleport_mps):
         reported = -1.0
     release = 0
-    if s.has and s.pend_n > 0:
-        first = distance(s.lat, s.lon, s.pend_lat[0], s.pend_lon[0])
-        now = distance(s.lat, s.lon, lat, lon)
-        waited = t - s.pend_t[0]
-        near = distance(s.pend_lat[0], s.pend_lon[0], lat, lon) <= rule.jump_m + acc + s.pend_acc[0]
-        jumped = waited <= rule.jump_ms and now <= rule.jump_m + acc + s.acc
-        wait = (near and waited <= rule.jump_ms) or (s.pend_fast == 2 and waited <= rule.spike_ms)
-        if jumped or (now < rule.spike_return * first and waited <= rule.spike_ms):
-            s.pend_n = 0
-        elif wait and s.pend_n < rule.look_ahead:
-            _hold(s, t, lat, lon, acc, reported)
+    if s.pend_n > 0:
+        release = judge(s, rule, t, lat, lon, acc, reported)
+        if release < 0:
             return
+    # First what waited and is believed now, then this fix, judged against it.
+    for i in range(release + 1):
+        at, y, x, a, r = t, lat, lon, acc, reported
+        if i < release:
+            at, y, x, a, r = s.pend_t[i], s.pend_lat[i], s.pend_lon[i], s.pend_acc[i], s.pend_v[i]
         else:
-            release = s.pend_n
-    for step in range(2):  # first what waited, then this fix, judged against what waited
-        if step == 1:
-            level = _suspicious(s, rule, t, lat, lon, acc) if s.has else 0
-            s.pend_fast = level
             s.pend_n = 0
-            _hold(s, t, lat, lon, acc, reported)
-            if level > 0:
-                return
-            release = 1
-        for i in range(release):
-            _accept(s, work, rule, out, s.pend_t[i], s.pend_lat[i], s.pend_lon[i], s.pend_acc[i], s.pend_v[i])
-    s.pend_n = 0
+        rescale(s, y)
+        if not s.has:
+            s.has = 1
+            s.t, s.lat, s.lon, s.acc = at, y, x, a
+            s.v = max(0.0, r)
+            push(s, rule, at, y, x)
+            continue
+        moved2 = apart2(s.lat, s.lon, y, x, s.scale)
+        if i == release and moved2 > rule.spike_m * rule.spike_m:
+            s.pend_fast = suspicion(s, rule, math.sqrt(moved2), at, a)
+            hold(s, at, y, x, a, r)
+            return
+        _accept(s, rule, out, at, y, x, a, r, moved2)
 
 
-@njit(cache=True)
+@njit()
 def on_record(
     s: Any,
-    work: Any,
     rule: Any,
     out: Any,
     event: int,
@@ -132,8 +106,8 @@ def on_record(
     s.now = event
     s.now_t = t
     if activity < 0:
-        on_fix(s, work, rule, out, t, lat, lon, acc, v)
+        on_fix(s, rule, out, t, lat, lon, acc, v)
     else:
-        on_motion(s, work, rule, out, t, activity, confidence)
+        on_motion(s, rule, out, t, activity, confidence)
     if t - rule.watermark_ms >= s.queue_due or s.queue_n > QUEUE:
-        finalise(s, work, out, t - rule.watermark_ms)
+        finalise(s, out, t - rule.watermark_ms)

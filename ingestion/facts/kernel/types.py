@@ -7,7 +7,9 @@ from typing import Final
 import numpy as np
 
 NONE: Final = -(2**62)
-"""Null in an integer column of ROW."""
+"""Null in an int64 column of ROW."""
+NONE32: Final = -(2**31)
+"""Null in an int32 column of ROW. An int8 column's null is -1."""
 
 RING: Final = 64
 """Thinned recent fixes kept per device (one per >= 5 s: covers the rest window of <= 300 s)."""
@@ -68,6 +70,8 @@ RULES: Final = np.dtype(
         ("silence_ms", "i8"),
         ("silence_mps", "f8"),
         ("walk_mps", "f8"),
+        ("tight_m", "f8"),
+        ("tight_spread", "f8"),
         ("merge_ms", "i8"),
         ("merge_m", "f8"),
         ("fast_mps", "f8"),
@@ -91,53 +95,60 @@ RULES: Final = np.dtype(
     align=True,
 )
 
-ROW: Final = np.dtype(
+RECORD: Final = np.dtype(
     [
-        ("device", "i8"),
-        ("event", "i8"),
-        ("known", "i8"),
-        ("kind", "i8"),
-        ("status", "i8"),
-        ("anchor", "i8"),
-        ("start", "i8"),
-        ("end", "i8"),
-        ("lat", "i8"),
-        ("lon", "i8"),
-        ("uncertainty_cm", "i8"),
-        ("start_width", "i8"),
-        ("end_width", "i8"),
-        ("radius_cm", "i8"),
-        ("fixes", "i8"),
-        ("accuracy_cm", "i8"),
-        ("silence", "i8"),
-        ("speed_before", "i8"),
-        ("speed_after", "i8"),
-        ("motion_before", "i8"),
-        ("motion_after", "i8"),
-        ("followed", "i8"),
-        ("walked_cm", "i8"),
-        ("leg_start", "i8"),
-        ("leg_cm", "i8"),
-        ("leg_speed", "i8"),
-        ("leg_fixes", "i8"),
-        ("leg_halts", "i8"),
-        ("return_cm", "i8"),
-        ("next_lat", "i8"),
-        ("next_lon", "i8"),
-        ("reasons", "i8"),
+        ("recv", "i8"),
+        ("t", "i8"),
+        ("lat", "i4"),
+        ("lon", "i4"),
+        ("acc", "f4"),
+        ("v", "f4"),
+        ("device", "i4"),
+        ("act", "i1"),
+        ("conf", "i1"),
+        ("stated", "?"),
     ],
     align=True,
 )
-"""One milestone of a fact (device, kind, anchor). Times and widths in ms, places in 1e-7 degrees, speeds in cm/s,
-NONE = null."""
+"""One measurement, 40 bytes: received (us) and measured (ms) since the epoch, place (1e-7 degrees), accuracy (m) and
+speed (m/s), NaN where none; ``act`` -1 for a fix, else the index in ACTIVITIES with ``conf`` in percent; ``stated``:
+received_at was stated, not observed."""
 
-CONTENT_FROM: Final = 4
-"""ROW's fields from this index on are what a revision says (compared to tell a change)."""
+_ROW_LONG = ("event", "known", "anchor", "start", "end", "start_width", "end_width", "silence", "leg_start")
+_ROW_INT = (
+    "device",
+    "lat",
+    "lon",
+    "uncertainty_cm",
+    "radius_cm",
+    "fixes",
+    "accuracy_cm",
+    "speed_before",
+    "speed_after",
+    "walked_cm",
+    "leg_cm",
+    "leg_speed",
+    "leg_fixes",
+    "leg_halts",
+    "return_cm",
+    "next_lat",
+    "next_lon",
+    "reasons",
+)
+_ROW_BYTE = ("kind", "status", "motion_before", "motion_after", "followed")
+ROW: Final = np.dtype(
+    [*((f, "i8") for f in _ROW_LONG), *((f, "i4") for f in _ROW_INT), *((f, "i1") for f in _ROW_BYTE)], align=True
+)
+"""One milestone of a fact (device, kind, anchor), known at ``known`` (us). Times and widths in ms, places in 1e-7
+degrees, speeds in cm/s."""
+
+ROW_IS: Final = ("event", "known", "device", "kind", "anchor")
+"""ROW's fields that say which fact and when; all others are what a revision says."""
 
 SLOT_STOP, SLOT_LEFT, SLOT_QUEUE = 0, 1, 2
 QUEUE: Final = 16
 """Closed facts that may wait for the watermark; beyond it the oldest becomes final early."""
-SLOTS: Final = SLOT_QUEUE + 2 * QUEUE
+SLOTS: Final = SLOT_QUEUE + QUEUE + 8
 """Work rows of a device: current stop, current candidate, the queue (with room for what one record can close)."""
 
 _RING = (RING,)
@@ -145,96 +156,111 @@ _PEND = (PENDING,)
 
 STATE: Final = np.dtype(
     [
-        ("n_out", "i8"),
-        ("device", "i8"),
+        # what every fix touches, side by side
         ("now", "i8"),
         ("now_t", "i8"),
-        # gate
-        ("has", "i8"),
         ("t", "i8"),
-        ("lat", "i8"),
-        ("lon", "i8"),
-        ("acc", "f8"),
-        ("pend_n", "i8"),
-        ("pend_fast", "i8"),
-        ("pend_t", "i8", _PEND),
-        ("pend_lat", "i8", _PEND),
-        ("pend_lon", "i8", _PEND),
-        ("pend_acc", "f8", _PEND),
-        ("pend_v", "f8", _PEND),
-        # recent fixes
-        ("ring_head", "i8"),
-        ("ring_n", "i8"),
-        ("ring_t", "i8", _RING),
-        ("ring_lat", "i8", _RING),
-        ("ring_lon", "i8", _RING),
-        ("zeros", "i8"),
-        ("zero_lat", "i8"),
-        ("zero_lon", "i8"),
-        ("zero_acc", "f8"),
-        ("mute", "i8"),
+        ("scale", "f8"),
         ("v", "f8"),
         ("v1", "f8"),
-        ("v2", "f8"),
+        ("acc", "f8"),
+        ("calm_t", "i8"),
+        ("queue_due", "i8"),
+        ("motion_t", "i8"),
+        ("lat", "i4"),
+        ("lon", "i4"),
+        ("calm_lat", "i4"),
+        ("calm_lon", "i4"),
+        ("scale_lat", "i4"),
+        ("scale_room", "i4"),
+        ("device", "i4"),
+        ("has", "i1"),
+        ("at_rest", "i1"),
+        ("leg", "i1"),
+        ("left", "i1"),
+        ("pend_n", "i1"),
+        ("pend_fast", "i1"),
+        ("motion", "i1"),
+        ("mute", "i1"),
+        ("queue_n", "i1"),
+        ("last_stop", "i1"),
+        ("ring_head", "i1"),
+        ("ring_n", "i1"),
+        ("ring_tail", "i1"),
+        ("zeros", "i4"),
         # rest
-        ("at_rest", "i8"),
-        ("rest_lat0", "i8"),
-        ("rest_lon0", "i8"),
+        ("rest_lat", "i4"),
+        ("rest_lon", "i4"),
+        ("rest_scale", "f8"),
+        ("rest_in_t", "i8"),
         ("rest_dlat", "i8"),
         ("rest_dlon", "i8"),
-        ("rest_n", "i8"),
+        ("rest_d2", "f8"),
+        ("rest_tight2", "f8"),
         ("rest_acc", "f8"),
-        ("rest_in_t", "i8"),
-        ("rest_in_lat", "i8"),
-        ("rest_in_lon", "i8"),
-        ("rest_silence", "i8"),
         ("rest_radius", "f8"),
-        ("out_n", "i8"),
-        ("out_far", "i8"),
+        ("rest_n", "i4"),
+        ("rest_next", "i4"),
+        ("rest_lat0", "i4"),
+        ("rest_lon0", "i4"),
+        ("rest_silence", "i8"),
         ("out_t", "i8"),
-        ("last_stop", "i8"),
+        ("out_n", "i4"),
+        ("out_far", "i4"),
         # leg
-        ("leg", "i8"),
+        ("fast_t", "i8"),
+        ("fast_v", "f8"),
         ("leg_t", "i8"),
-        ("leg_lat", "i8"),
-        ("leg_lon", "i8"),
         ("leg_path", "f8"),
         ("leg_speed", "f8"),
-        ("leg_strong", "i8"),
-        ("leg_n", "i8"),
-        ("leg_halts", "i8"),
-        ("leg_motion", "i8", (5,)),
-        ("calm_t", "i8"),
-        ("calm_lat", "i8"),
-        ("calm_lon", "i8"),
-        ("fast_t", "i8"),
-        ("fast_lat", "i8"),
-        ("fast_lon", "i8"),
-        ("fast_v", "f8"),
+        ("leg_lat", "i4"),
+        ("leg_lon", "i4"),
+        ("leg_strong", "i4"),
+        ("leg_n", "i4"),
+        ("leg_halts", "i4"),
+        ("fast_lat", "i4"),
+        ("fast_lon", "i4"),
+        ("leg_motion", "i4", (5,)),
         ("slow_v", "f8"),
         ("slow_t", "i8"),
-        ("slow_lat", "i8"),
-        ("slow_lon", "i8"),
         ("slow_acc", "f8"),
         ("slow_gap", "i8"),
+        ("slow_lat", "i4"),
+        ("slow_lon", "i4"),
         # the candidate's place
-        ("left", "i8"),
         ("left_w", "i8"),
         ("left_dlat", "i8"),
         ("left_dlon", "i8"),
-        ("left_lat0", "i8"),
-        ("left_lon0", "i8"),
-        ("left_n", "i8"),
         ("left_acc", "f8"),
         ("left_last_t", "i8"),
         ("left_walked", "f8"),
         ("left_speed", "f8"),
-        # motion activity
-        ("motion", "i8"),
-        ("motion_t", "i8"),
-        # watermark queue
-        ("queue_n", "i8"),
-        ("queue_due", "i8"),
+        ("left_lat0", "i4"),
+        ("left_lon0", "i4"),
+        ("left_n", "i4"),
+        # a run of reported zeros
+        ("zero_lat", "i4"),
+        ("zero_lon", "i4"),
+        ("zero_acc", "f8"),
+        # suspicious fixes that wait
+        ("pend_t", "i8", _PEND),
+        ("pend_lat", "i4", _PEND),
+        ("pend_lon", "i4", _PEND),
+        ("pend_acc", "f8", _PEND),
+        ("pend_v", "f8", _PEND),
+        # recent fixes
+        ("ring_t", "i8", _RING),
+        ("ring_lat", "i4", _RING),
+        ("ring_lon", "i4", _RING),
+        # rows at work
+        ("work", ROW, (SLOTS,)),
     ],
     align=True,
 )
+"""All that is remembered of a device: fixed size, no pointers; a copy is a checkpoint."""
+
+ROOM: Final = 48
+"""Rows that one record can emit at the most (a full queue, and every milestone of a stop and a candidate)."""
+
+SINK: Final = np.dtype([("n", "i8"), ("rows", ROW, (ROOM,))], align=True)
+"""Where a record's milestones go: ``rows[:n]``."""

@@ -152,7 +152,7 @@ def test_rows_without_a_place_or_a_possible_time_are_counted_and_left_out() -> N
     old = table.slice(0, 1).set_column(1, FIXES.field("event_time"), pa.array([0]).cast(FIXES.field("event_time").type))
     records = canonicalise(pa.concat_tables([table, nowhere, old]))
     assert records.refused == {"clock_absurd": 1, "not_a_number": 1, "out_of_range": 1, "null_island": 1}
-    assert len(records.t) == table.num_rows
+    assert len(records.records) == table.num_rows
 
 
 def test_the_file_contract_keeps_its_columns(tmp_path: Path) -> None:

@@ -1,0 +1,325 @@
+"""Columns of measurements -> ``RECORD``s in canonical order (device, time, best accuracy, ...), copies dropped."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from ingestion.facts.kernel.jit import njit
+from ingestion.facts.kernel.types import RECORD
+
+NULL_US: Final = -(2**63)
+"""A missing moment in an int64 column of microseconds."""
+EARLIEST_MS: Final = 1_104_537_600_000
+"""2005-01-01 UTC: no phone of ours measured before; earlier clocks are absurd."""
+CLOCK_AHEAD_MS: Final = 86_400_000
+"""A record measured more than a day after it was received has an absurd clock."""
+
+REFUSALS: Final = (
+    "no_device",
+    "no_event_time",
+    "clock_absurd",
+    "not_a_number",
+    "out_of_range",
+    "null_island",
+    "unknown_activity",
+)
+"""Why a row cannot enter the machine (it stays in raw), in the order of ``take_*``'s counts."""
+NO_DEVICE, NO_TIME, CLOCK, NAN, RANGE, ISLAND, ACTIVITY = range(len(REFUSALS))
+
+_SMALL: Final = 48
+
+
+@njit(inline="always")
+def _when(event: int, recv: int, lag_us: int) -> Any:
+    """(ms measured, us received, stated, refusal or -1) of a record's two moments."""
+    if event == NULL_US:
+        return 0, 0, False, NO_TIME
+    t = event // 1000
+    stated = recv == NULL_US
+    received = event + lag_us if stated else recv
+    if t < EARLIEST_MS or t - received // 1000 > CLOCK_AHEAD_MS:
+        return t, received, stated, CLOCK
+    return t, received, stated, -1
+
+
+@njit()
+def take_fixes(
+    device: Any,
+    event: Any,
+    lat: Any,
+    lon: Any,
+    acc: Any,
+    speed: Any,
+    recv: Any,
+    marked: Any,
+    lag_us: int,
+    out: Any,
+    n: int,
+    refused: Any,
+) -> int:
+    """Append fixes to ``out`` from position ``n``; the new end. Rows that cannot be used are counted in ``refused``.
+
+    device: int32 codes, -1 where none; event, recv: int64 us, NULL_US where none; lat, lon: float64 degrees; acc (m),
+    speed (m/s): float64, NaN where none; marked: bool, received_at is stated (or empty).
+    """
+    for i in range(len(device)):
+        if device[i] < 0:
+            refused[NO_DEVICE] += 1
+            continue
+        t, received, stated, why = _when(event[i], recv[i], lag_us)
+        if why >= 0:
+            refused[why] += 1
+            continue
+        y, x = lat[i], lon[i]
+        if not (abs(y) <= 90.0 and abs(x) <= 180.0):
+            refused[RANGE if np.isfinite(y) and np.isfinite(x) else NAN] += 1
+            continue
+        if y == 0.0 and x == 0.0:
+            refused[ISLAND] += 1
+            continue
+        r = out[n]
+        r.recv = received
+        r.t = t
+        r.lat = np.int32(np.rint(y * 1e7))
+        r.lon = np.int32(np.rint(x * 1e7))
+        r.acc = np.rint(acc[i] * 100.0) / 100.0
+        r.v = np.rint(speed[i] * 100.0) / 100.0
+        r.device = device[i]
+        r.act = -1
+        r.conf = 0
+        r.stated = stated or (len(marked) > 0 and marked[i])
+        n += 1
+    return n
+
+
+@njit()
+def take_motion(
+    device: Any,
+    event: Any,
+    activity: Any,
+    conf: Any,
+    recv: Any,
+    marked: Any,
+    lag_us: int,
+    out: Any,
+    n: int,
+    refused: Any,
+) -> int:
+    """Append motion records to ``out`` from position ``n``; the new end.
+
+    activity: int8 index in ACTIVITIES, -1 where the word is unknown; conf: float64 0-1, NaN counts as 1; the rest as
+    in ``take_fixes``.
+    """
+    for i in range(len(device)):
+        if device[i] < 0:
+            refused[NO_DEVICE] += 1
+            continue
+        t, received, stated, why = _when(event[i], recv[i], lag_us)
+        if why < 0 and activity[i] < 0:
+            why = ACTIVITY
+        if why >= 0:
+            refused[why] += 1
+            continue
+        r = out[n]
+        r.recv = received
+        r.t = t
+        r.lat = 0
+        r.lon = 0
+        r.acc = np.nan
+        r.v = np.nan
+        r.device = device[i]
+        r.act = activity[i]
+        c = conf[i]
+        r.conf = 100 if not c < 1.0 else (0 if c < 0.0 else np.int8(np.rint(c * 100.0)))
+        r.stated = stated or (len(marked) > 0 and marked[i])
+        n += 1
+    return n
+
+
+@njit()
+def rises(records: Any) -> bool:
+    """Whether (device, t) strictly rises: then the records are in canonical order already."""
+    for i in range(1, len(records)):
+        a, b = records[i - 1], records[i]
+        if b.device < a.device or (b.device == a.device and b.t <= a.t):
+            return False
+    return True
+
+
+@njit()
+def bounds_of(records: Any, devices: int) -> Any:
+    """int64 [devices + 1]: device d holds records [b[d], b[d + 1]) of records grouped by device."""
+    bounds = np.zeros(devices + 1, np.int64)
+    for i in range(len(records)):
+        bounds[records[i].device + 1] += 1
+    for d in range(devices):
+        bounds[d + 1] += bounds[d]
+    return bounds
+
+
+@njit()
+def rising_order(keys: Any) -> Any:
+    """Stable order (int64 positions) that makes int64 ``keys`` rise: LSD radix sort on the bits that differ."""
+    n = len(keys)
+    order = np.arange(n)
+    if n < 2:
+        return order
+    low, high = keys[0], keys[0]
+    rising = True
+    for i in range(1, n):
+        rising &= keys[i] >= keys[i - 1]
+        low = min(low, keys[i])
+        high = max(high, keys[i])
+    if rising:
+        return order
+    if n < _SMALL:
+        for i in range(1, n):
+            j, at = i, order[i]
+            while j > 0 and keys[order[j - 1]] > keys[at]:
+                order[j] = order[j - 1]
+                j -= 1
+            order[j] = at
+        return order
+    span = high - low
+    bits = 1
+    while bits < 63 and (span >> bits) > 0:
+        bits += 1
+    passes = (bits + 10) // 11
+    digit = (bits + passes - 1) // passes
+    buckets = 1 << digit
+    mask = buckets - 1
+    key = np.empty(n, np.int64)
+    for i in range(n):
+        key[i] = keys[i] - low
+    key2 = np.empty(n, np.int64)
+    order2 = np.empty(n, np.int64)
+    starts = np.empty(buckets, np.int64)
+    for p in range(passes):
+        shift = p * digit
+        starts[:] = 0
+        for i in range(n):
+            starts[(key[i] >> shift) & mask] += 1
+        total = 0
+        for b in range(buckets):
+            count = starts[b]
+            starts[b] = total
+            total += count
+        for i in range(n):
+            b = (key[i] >> shift) & mask
+            to = starts[b]
+            starts[b] = to + 1
+            key2[to] = key[i]
+            order2[to] = order[i]
+        key, key2 = key2, key
+        order, order2 = order2, order
+    return order
+
+
+@njit()
+def _less(a: float, b: float) -> int:
+    """-1, 0, 1; a missing number (NaN) comes last."""
+    if a < b:
+        return -1
+    if a > b:
+        return 1
+    if a == b:
+        return 0
+    return int(a != a) - int(b != b)
+
+
+@njit()
+def _compare(a: Any, b: Any) -> int:
+    """Canonical order of two records of one device and time by what they say; 0 where they say the same.
+
+    Distance from the equator comes before the sign: mirrored records keep their order.
+    """
+    if (a.act >= 0) != (b.act >= 0):
+        return 1 if a.act >= 0 else -1
+    c = _less(a.acc, b.acc)
+    if c == 0:
+        c = _less(abs(a.lat), abs(b.lat))
+    if c == 0:
+        c = _less(a.v, b.v)
+    if c == 0:
+        c = _less(a.lat, b.lat)
+    if c == 0:
+        c = _less(a.lon, b.lon)
+    if c == 0:
+        c = _less(a.act, b.act)
+    if c == 0:
+        c = _less(a.conf, b.conf)
+    return c
+
+
+@njit()
+def _later(a: Any, b: Any) -> bool:
+    c = _compare(a, b)
+    if c == 0:
+        return a.recv > b.recv or (a.recv == b.recv and a.stated > b.stated)
+    return c > 0
+
+
+@njit()
+def _sort_tie(records: Any, lo: int, hi: int) -> None:
+    """Merge sort of records[lo:hi], which share a device and a time."""
+    spare = np.empty(hi - lo, RECORD)
+    width = 1
+    while width < hi - lo:
+        for begin in range(lo, hi, 2 * width):
+            middle, end = min(begin + width, hi), min(begin + 2 * width, hi)
+            i, j = begin, middle
+            for k in range(end - begin):
+                if j >= end or (i < middle and not _later(records[i], records[j])):
+                    spare[k] = records[i]
+                    i += 1
+                else:
+                    spare[k] = records[j]
+                    j += 1
+            for k in range(end - begin):
+                records[begin + k] = spare[k]
+        width *= 2
+
+
+@njit()
+def _grouped(records: Any, bounds: Any) -> Any:
+    """Records gathered by device, order kept."""
+    at = bounds[:-1].copy()
+    out = np.empty(len(records), RECORD)
+    for i in range(len(records)):
+        d = records[i].device
+        out[at[d]] = records[i]
+        at[d] += 1
+    return out
+
+
+@njit()
+def ordered(records: Any, devices: int) -> Any:
+    """(records in canonical order without copies, bounds). Of copies the first received stays."""
+    bounds = bounds_of(records, devices)
+    grouped = _grouped(records, bounds)
+    out = np.empty(len(records), RECORD)
+    n = 0
+    for d in range(devices):
+        lo, hi = bounds[d], bounds[d + 1]
+        bounds[d] = n
+        order = rising_order(grouped[lo:hi].t)
+        for i in range(hi - lo):
+            out[lo + i] = grouped[lo + order[i]]
+        i = lo
+        while i < hi:
+            end = i + 1
+            while end < hi and out[end].t == out[i].t:
+                end += 1
+            if end - i > 1:
+                _sort_tie(out, i, end)
+            for j in range(i, end):
+                if j == i or _compare(out[j - 1], out[j]) != 0:
+                    held = n
+                    n += 1
+                    if held != j:
+                        out[held] = out[j]
+            i = end
+    bounds[devices] = n
+    return out[:n], bounds
