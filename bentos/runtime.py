@@ -17,6 +17,7 @@ from bentos.gatekeeper import OPEN, REFRESH_S, Gatekeeper, refresh
 from bentos.metrics import Metrics
 from bentos.ports import CandidateKey, FeatureSource, LabelSink, Readiness
 from bentos.prediction_log import PredictionLog
+from bentos.proof import with_trees
 from bentos.scorer import Scorer, load_scorer, model_dir_of
 from parked.clock import Clock, to_us
 from parked.errors import InternalError, ParkedError
@@ -65,7 +66,7 @@ class Runtime:
         )
         self._watch = ChampionWatch(
             lambda: read_pointer(settings.pointer_file) or seed,
-            lambda tag: load_scorer(model_dir_of(settings, tag), tag),
+            lambda tag: with_trees(load_scorer(model_dir_of(settings, tag), tag), settings),
             trial=self.try_out,
             on_swap=self._swapped,
             on_refusal=lambda _why: metrics.swap_failures.inc(),
@@ -122,6 +123,7 @@ class Runtime:
             model_tag=champion.scorer.tag if champion else None,
             at=self._clock(),
             refused=self._watch.trouble,
+            trees=None if champion is None else champion.scorer.evaluated_by,
             refused_generation=self._watch.refused_generation,
         )
         before = self._status
@@ -177,3 +179,4 @@ class Runtime:
     def _swapped(self, champion: Champion) -> None:
         self.metrics.swaps.inc()
         self.metrics.generation.set(champion.pointer.generation)
+        self.metrics.compiled.set(champion.scorer.trees is not None)
