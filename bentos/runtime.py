@@ -6,7 +6,6 @@ import gc
 import os
 import uuid
 from collections.abc import Callable
-from datetime import timedelta
 
 import structlog
 
@@ -23,7 +22,7 @@ from parked.clock import Clock, to_us
 from parked.errors import InternalError, ParkedError
 from parked.pointer import Pointer, read_pointer
 from parked.settings import Settings
-from parked.worker_status import HEARTBEAT_S, WorkerStatus, remove_status, workers_dir, write_status
+from parked.worker_status import WorkerStatus, process_started, remove_status, workers_dir, write_status
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +56,7 @@ class Runtime:
         self._frozen = False
         self._status_dir = workers_dir(settings)
         self._status: WorkerStatus | None = None
+        self._started = process_started(os.getpid())
         self._log = PredictionLog(
             settings.predictions_dir,
             queue=config.log_queue,
@@ -119,6 +119,7 @@ class Runtime:
         champion = self._watch.current
         status = WorkerStatus(
             pid=os.getpid(),
+            started=self._started,
             generation=champion.pointer.generation if champion else 0,
             model_tag=champion.scorer.tag if champion else None,
             at=self._clock(),
@@ -127,8 +128,7 @@ class Runtime:
             refused_generation=self._watch.refused_generation,
         )
         before = self._status
-        fresh = before is not None and status.at - before.at < timedelta(seconds=HEARTBEAT_S)
-        if before is not None and fresh and status == before.model_copy(update={"at": status.at}):
+        if before is not None and status == before.model_copy(update={"at": status.at}):
             return
         try:
             write_status(self._status_dir, status)

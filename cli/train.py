@@ -85,27 +85,32 @@ def publish(
     force: Annotated[bool, typer.Option("--force", help="Publish without asking the gate.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Make a model the champion if the gate agrees: every running server takes it up within seconds.
+    """Make a model the champion if the gate agrees, and wait until every running server's workers answer with it.
 
-    Exit code 1 where the gate refuses; the model is then marked rejected, with the reasons.
+    Exit code 1 where the gate refuses, or where a worker does (then the champion before is put back); the model is then
+    marked rejected, with the reasons.
 
     Example: parked publish latest --why "two more weeks of data"
     """
     from parked.clock import system_clock
     from parked.settings import load_settings
-    from training import registry
+    from training import publishing
     from training.pipeline import decide_and_publish, open_registry
 
     settings = load_settings()
     engine = open_registry(settings)
     if force:
-        pointer = registry.publish(settings, engine, tag, user_name(), f"{why} (gate not asked)", system_clock)
-        result = {"model": pointer.model_tag, "published": True, "generation": pointer.generation, "forced": True}
+        done = publishing.publish(settings, engine, tag, user_name(), f"{why} (gate not asked)", system_clock)
+        _require_served(done.undone)
+        result = {"model": done.tag, "published": True, "generation": done.generation, "forced": True}
         emit(
-            result, json=json, text=f"published {pointer.model_tag} as generation {pointer.generation}; gate not asked"
+            {**result, "workers": done.workers},
+            json=json,
+            text=f"published {done.tag} as generation {done.generation}; gate not asked\n{_served(done.workers)}",
         )
         return
     outcome = decide_and_publish(settings, engine, system_clock, tag, user_name(), why)
+    _require_served(outcome.undone)
     said = "; ".join(outcome.decision.reasons)
     emit(
         {
@@ -114,9 +119,10 @@ def publish(
             "generation": outcome.generation,
             "champion_before": outcome.previous,
             "decision": outcome.decision.model_dump(),
+            "workers": outcome.workers,
         },
         json=json,
-        text=f"published {outcome.tag} as generation {outcome.generation}: {said}"
+        text=f"published {outcome.tag} as generation {outcome.generation}: {said}\n{_served(outcome.workers)}"
         if outcome.published
         else f"the gate refuses {outcome.tag}: {said}",
     )
@@ -125,16 +131,34 @@ def publish(
 
 
 def rollback(why: WhyOption = "rolled back by hand", json: JsonOption = False) -> None:
-    """Put the champion before the last publish back, as a new generation.
+    """Put the champion before the last publish back, as a new generation, and wait as `parked publish` does.
 
     Example: parked rollback --why "complaints about phantom pins"
     """
     from parked.clock import system_clock
     from parked.settings import load_settings
-    from training import registry
+    from training import publishing
     from training.pipeline import open_registry
 
     settings = load_settings()
-    pointer = registry.rollback(settings, open_registry(settings), user_name(), why, system_clock)
-    result = {"model": pointer.model_tag, "generation": pointer.generation}
-    emit(result, json=json, text=f"rolled back to {pointer.model_tag} as generation {pointer.generation}")
+    done = publishing.rollback(settings, open_registry(settings), user_name(), why, system_clock)
+    _require_served(done.undone)
+    emit(
+        {"model": done.tag, "generation": done.generation, "workers": done.workers},
+        json=json,
+        text=f"rolled back to {done.tag} as generation {done.generation}\n{_served(done.workers)}",
+    )
+
+
+def _require_served(undone: str | None) -> None:
+    """Raises InternalError (exit code 1, one line) for a publish that the servers would not serve."""
+    from parked.errors import InternalError
+
+    if undone:
+        raise InternalError(undone)
+
+
+def _served(workers: int) -> str:
+    if not workers:
+        return "no server is running; the next one starts with it"
+    return f"{workers} running worker{'s answer' if workers > 1 else ' answers'} with it"

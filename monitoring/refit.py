@@ -53,7 +53,7 @@ def training_refit(
             outcome = decide_and_publish(settings, engine, clock, trained.tag, who, why, sources=sources)
         except ConflictError as error:  # the same data gave the very model that is champion
             return Refit("rejected", trained.tag, str(error))
-        said = "; ".join(outcome.decision.reasons)
+        said = outcome.undone or "; ".join(outcome.decision.reasons)
         return Refit("published" if outcome.published else "rejected", trained.tag, said)
 
     return refit

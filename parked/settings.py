@@ -29,6 +29,9 @@ class Settings(BaseSettings):
     rules_file: Path | None = Field(default=None, description="stop rules; none: the packaged ones")
     as_if_live_lag_s: float = Field(default=0.0, ge=0, description="stated lag where received_at is not known")
     pointer_poll_s: float = Field(default=0.5, gt=0, description="how often a server looks for a new champion")
+    publish_wait_s: float = Field(
+        default=30.0, gt=0, description="how long a publish waits for the running servers before it is undone"
+    )
 
     def model_post_init(self, _context: object) -> None:
         """Make ``home`` absolute: Feast and BentoML resolve relative paths against changing folders."""

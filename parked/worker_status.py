@@ -1,24 +1,19 @@
 """What each server process says of itself: one small file per worker under the home, which a publish waits on.
 
-A file system is the one thing that every worker and the one who publishes share; no port, no protocol.
+A file system is the one thing that every worker and the one who publishes share; no port, no protocol. A home is one
+machine's, so that whether a worker lives is the kernel's to say, not a clock's.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from parked.settings import Settings
-
-HEARTBEAT_S = 1.0
-"""A worker renews its file at least so often."""
-
-SILENT = timedelta(seconds=10)
-"""A file older than this is of a worker that is gone (killed, or its machine is)."""
 
 
 class WorkerStatus(BaseModel):
@@ -27,11 +22,13 @@ class WorkerStatus(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
     pid: int
+    started: int | None
+    """When the process started (``process_started``): tells it from a later process that was given its number."""
     generation: int
     """Of the publication it answers with; 0: none yet."""
     model_tag: str | None
     at: datetime
-    """When this was written."""
+    """When this came to be so."""
     refused: str | None = None
     """Why the published model is not the one it answers with."""
     refused_generation: int | None = None
@@ -59,15 +56,26 @@ def remove_status(folder: Path, pid: int) -> None:
     (folder / f"{pid}.json").unlink(missing_ok=True)
 
 
-def live_workers(folder: Path, now: datetime) -> list[WorkerStatus]:
-    """What the workers that are alive report, by process id. ``now``: aware UTC.
+def process_started(pid: int) -> int | None:
+    """Kernel ticks from boot to the process's start (field 22 of ``/proc/<pid>/stat``); None where it has ended."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    fields = stat.rsplit(")", 1)[-1].split()  # the command, in parentheses, may hold anything
+    return None if fields[0] in "ZX" else int(fields[19])
 
-    A file that is gone, half or foreign is passed over: it is no worker's word.
+
+def live_workers(folder: Path) -> list[WorkerStatus]:
+    """What the workers that are alive report, by process id.
+
+    A file that is gone, half or foreign, or whose process has ended, is passed over: it is no worker's word.
     """
     found = []
     for file in sorted(folder.glob("*.json")) if folder.is_dir() else []:
         with contextlib.suppress(OSError, ValidationError):
             status = WorkerStatus.model_validate_json(file.read_bytes())
-            if now - status.at <= SILENT:
+            started = process_started(status.pid)
+            if started is not None and started == status.started:
                 found.append(status)
     return sorted(found, key=lambda status: status.pid)

@@ -17,7 +17,7 @@ from parked.errors import ConflictError, InternalError, NotFoundError
 from parked.files import sha256_of, write_text
 from parked.model_card import ModelCard
 from parked.settings import Settings
-from training import registry, split
+from training import publishing, registry, split
 from training.config import DEFAULT_CONFIG, TrainingConfig, load_config, outliers_path
 from training.dataset import Dataset, build_dataset, retrieve_features, typed
 from training.evaluate import Evaluation, evaluate
@@ -66,6 +66,10 @@ class PublishOutcome:
     previous: str | None
     """the champion it was compared with"""
     decision: GateDecision
+    undone: str | None = None
+    """why the running servers' refusal took the publish back"""
+    workers: int = 0
+    """running ones that answer with it"""
 
 
 def open_registry(settings: Settings) -> Engine:
@@ -235,6 +239,8 @@ def decide_and_publish(
 ) -> PublishOutcome:
     """Run the gate; publish the model if it says so, else mark it rejected with the gate's reasons.
 
+    A publish that the running servers do not take up is taken back (``undone`` says why), and the model rejected.
+
     Raises NotFoundError (no such model) and ConflictError (already champion).
     """
     tag = registry.resolve(engine, tag)
@@ -242,8 +248,10 @@ def decide_and_publish(
     write_text(settings.reports_dir / f"gate-{tag.replace(':', '-')}.json", decision.model_dump_json(indent=2) + "\n")
     said = "; ".join(decision.reasons)
     if decision.publish:
-        pointer = registry.publish(settings, engine, tag, who, f"{why}; gate: {said}", clock)
-        return PublishOutcome(tag, True, pointer.generation, rival, decision)
+        done = publishing.publish(settings, engine, tag, who, f"{why}; gate: {said}", clock)
+        if done.undone:
+            return PublishOutcome(tag, False, None, rival, decision, done.undone, done.workers)
+        return PublishOutcome(tag, True, done.generation, rival, decision, None, done.workers)
     if registry.REJECTED in registry.MOVES[registry.show(engine, tag).state]:
         registry.move(engine, tag, registry.REJECTED, who, f"gate: {said}", clock)
     return PublishOutcome(tag, False, None, rival, decision)

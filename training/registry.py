@@ -27,6 +27,7 @@ from parked.opsdb.engine import transaction
 from parked.opsdb.tables import ModelStateChange, ModelVersion, Publish
 from parked.pointer import Pointer, read_pointer, write_pointer
 from parked.settings import Settings
+from training.generations import UNDO, WITHDRAW, standing
 from training.model_store import load_model
 
 CANDIDATE: Final = "candidate"
@@ -40,9 +41,9 @@ MOVES: Final = {
     SHADOW: {CANDIDATE, REJECTED, CHAMPION},
     REJECTED: {CANDIDATE, CHAMPION},
     RETIRED: {CHAMPION},
-    CHAMPION: {RETIRED},
+    CHAMPION: {RETIRED, REJECTED},
 }
-"""From a state to which others. To and from champion only by ``publish`` and ``rollback``."""
+"""From a state to which others. To and from champion only by ``publish``, ``rollback`` and ``undo``."""
 
 
 @dataclass(frozen=True)
@@ -166,15 +167,27 @@ def rollback(settings: Settings, engine: Engine, who: str, why: str, clock: Cloc
         return _flip(settings, engine, stack[-2], "rollback", who, why, clock)
 
 
-def standing(history: Sequence[Publish]) -> list[str]:
-    """The champions not rolled back, oldest first: a publish adds one, a rollback takes one off."""
-    stack: list[str] = []
-    for entry in history:
-        if entry.action == "rollback":
-            stack.pop()
-        else:
-            stack.append(entry.tag)
-    return stack
+def undo(settings: Settings, engine: Engine, generation: int, who: str, why: str, clock: Clock) -> Pointer | None:
+    """Take back a publish or rollback that the servers would not serve: its model is rejected, the champion before it
+    comes back as a new generation. Where there was none, nothing is published any more: answers None.
+
+    Raises ConflictError where another publish came after it: then that one stands.
+    """
+    with _one_at_a_time(settings):
+        with Session(engine) as session:
+            last = session.scalar(select(Publish).order_by(Publish.generation.desc()).limit(1))
+            if last is None or last.generation != generation:
+                raise ConflictError(f"generation {generation} is not the last", mend="see `parked models`")
+            before = last.previous_tag
+        if before is not None:
+            return _flip(settings, engine, before, UNDO, who, why, clock)
+        now = clock()
+        with transaction(engine) as session:
+            row = _row(session, last.tag)
+            _move(session, row, REJECTED, who, why, now)
+            session.add(Publish(generation=generation + 1, tag=row.tag, action=WITHDRAW, at=now, who=who, why=why))
+        settings.pointer_file.unlink(missing_ok=True)
+        return None
 
 
 def recover(settings: Settings, engine: Engine) -> Pointer | None:
@@ -184,6 +197,9 @@ def recover(settings: Settings, engine: Engine) -> Pointer | None:
         last = session.scalar(select(Publish).order_by(Publish.generation.desc()).limit(1))
         if last is None or (pointer is not None and pointer.generation >= last.generation):
             return pointer
+        if last.action == WITHDRAW:
+            settings.pointer_file.unlink(missing_ok=True)
+            return None
         committed = _pointer(last, _row(session, last.tag))
     write_pointer(settings.pointer_file, committed)
     return committed
@@ -207,7 +223,8 @@ def _flip(settings: Settings, engine: Engine, tag: str, action: str, who: str, w
             # a pointer can be ahead of a database that was lost; servers only follow greater generations
             generation = max(last, standing_pointer.generation if standing_pointer else 0) + 1
             if previous is not None:
-                _move(session, previous, RETIRED, who, f"{action} of {tag}: {why}", now)
+                left = REJECTED if action == UNDO else RETIRED
+                _move(session, previous, left, who, f"{action} of {tag}: {why}", now)
             _move(session, row, CHAMPION, who, why, now)
             entry = Publish(
                 generation=generation,

@@ -177,7 +177,7 @@ class Publish(Base):
     tag: Mapped[str] = mapped_column(ForeignKey("model_version.tag"))
     previous_tag: Mapped[str | None]
     action: Mapped[str]
-    """publish or rollback"""
+    """publish, rollback, undo (the one before was not served), withdraw (likewise, and nothing is published now)"""
     at: Mapped[datetime]
     who: Mapped[str]
     why: Mapped[str]

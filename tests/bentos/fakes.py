@@ -118,6 +118,10 @@ DEVICES = {
 }
 
 
+MADE_UP = ("signal", "motion_after", "status", "uncertainty_m", "sends_motion", "leg_fixes")
+"""What models of ``tests.training.world`` eat; nothing is known of it here."""
+
+
 class FakeSource:
     """The feature store as a dictionary."""
 
@@ -138,6 +142,7 @@ class FakeSource:
                 "followed_by": "foot" if key.candidate_id in WALKED else None,
                 "age_s": (key.asked_at_us - NOW_US) / 1e6,
                 "not_the_models_business": 1,
+                **dict.fromkeys(MADE_UP),
             }
             for key in keys
         ]

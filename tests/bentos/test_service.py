@@ -287,7 +287,7 @@ def test_nobody_can_confirm_what_has_not_happened_yet(client: httpx.Client) -> N
 
 def test_each_worker_reports_what_it_serves(served: Served, client: httpx.Client) -> None:
     def reported() -> list[tuple[int, str | None]]:
-        return [(w.generation, w.model_tag) for w in live_workers(workers_dir(served.settings), NOW)]
+        return [(w.generation, w.model_tag) for w in live_workers(workers_dir(served.settings))]
 
     answering = client.get("/model").json()["model"]
     assert reported() == [(answering["generation"], answering["tag"])]
