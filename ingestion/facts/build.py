@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from ingestion.facts.canonical import Canonical, canonicalise
 from ingestion.facts.kernel import arrivals
 from ingestion.facts.rules import Rules
-from ingestion.facts.table import revisions_of, to_table
+from ingestion.facts.table import stated_since, to_table
 from parked.errors import InputError
 from parked.files import write_table
 
@@ -27,7 +27,8 @@ def build_facts(fixes: pa.Table, motion: pa.Table | None, rules: Rules, *, lag_s
 def facts_of(records: Canonical, rules: Rules) -> pa.Table:
     """The revision log of canonical records."""
     rows = arrivals.build(records.bounds, records.records, rules.record())
-    return to_table(revisions_of(rows), records, rules)
+    since = stated_since(records.records, records.bounds)
+    return to_table(rows, records.devices, since, rules.version)
 
 
 def read_table(path: Path, what: str) -> pa.Table:

@@ -3,62 +3,37 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from ingestion.facts.canonical import Canonical
-from ingestion.facts.kernel.types import NONE, NONE32, REASONS, RETRACTED, ROW, ROW_IS
-from ingestion.facts.rules import Rules
+from ingestion.facts.canonical import Records
+from ingestion.facts.kernel.revise import hexadecimal, revised
+from ingestion.facts.kernel.types import NONE, NONE32, REASONS
 from parked.schemas import ACTIVITIES, FACTS, FOLLOWED, KINDS, STATUSES, TIME
 
-_ID_FIELDS = ("device", "kind", "anchor")
+Rows = npt.NDArray[Any]
+"""A numpy array of the kernel's ``ROW``."""
+
+NEVER = np.iinfo(np.int64).max
+"""A moment that does not come."""
 
 
-def revisions_of(rows: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32]]:
-    """Of each fact, what stood at each moment: one row per (fact, known) that changed something, and its number."""
-    order = np.lexsort((np.arange(len(rows)), rows["known"], rows["anchor"], rows["kind"], rows["device"]))
-    rows = rows[order]
+def to_table(rows: Rows, devices: list[str], stated_since: npt.NDArray[np.int64], version: str) -> pa.Table:
+    """The revision log of kernel rows as a ``FACTS`` table in its order.
 
-    def fact_changes(r: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-        change = np.ones(len(r), bool)
-        if len(r):
-            change[1:] = np.logical_or.reduce([r[f][1:] != r[f][:-1] for f in _ID_FIELDS])
-        return change
+    rows: grouped by device, in order of moment within; devices: ids by the rows' ``device``; stated_since: by device
+    (us), see ``stated_since``; version: of the rules.
+    """
+    kept, revision, names = revised(rows, _prefixes(devices, version))
+    rows = rows[kept]
 
-    # Within one moment only the last word counts.
-    last = np.ones(len(rows), bool)
-    if len(rows):
-        last[:-1] = fact_changes(rows)[1:] | (rows["known"][1:] != rows["known"][:-1])
-    rows = rows[last]
-    # A fact that was never visible cannot be retracted; a word said twice is no revision.
-    while len(rows):
-        first = fact_changes(rows)
-        retracted = rows["status"] == RETRACTED
-        names = [f for f in ROW.names or () if f not in ROW_IS]
-        changed = np.ones(len(rows), bool)
-        changed[1:] = np.logical_or.reduce([rows[f][1:] != rows[f][:-1] for f in names])
-        changed[1:] &= ~(retracted[1:] & retracted[:-1])
-        keep = np.where(first, ~retracted, changed)
-        if keep.all():
-            break
-        rows = rows[keep]
-    first = fact_changes(rows)
-    starts = np.flatnonzero(first)
-    revision = np.arange(len(rows)) - np.repeat(starts, np.diff(np.append(starts, len(rows))))
-    return rows, (revision + 1).astype(np.int32)
-
-
-def to_table(revisions: tuple[npt.NDArray[Any], npt.NDArray[np.int32]], records: Canonical, rules: Rules) -> pa.Table:
-    """Revisions (from ``revisions_of``) as a ``FACTS`` table in its order."""
-    rows, revision = revisions
-
-    def missing(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-        null = {8: NONE, 4: NONE32, 1: -1}[values.itemsize]
-        return np.asarray(values == null)
+    def missing(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | None:
+        null = values == {8: NONE, 4: NONE32, 1: -1}[values.itemsize]
+        return np.asarray(null) if null.any() else None
 
     def number(name: str, scale: float) -> pa.Array:
         values = rows[name]
@@ -66,22 +41,19 @@ def to_table(revisions: tuple[npt.NDArray[Any], npt.NDArray[np.int32]], records:
 
     def moment(name: str, per_us: int = 1000) -> pa.Array:
         values = rows[name]
-        null = missing(values)
-        return pa.array(np.where(null, 0, values * per_us), pa.int64(), mask=null).cast(TIME)
+        return pa.array(values * per_us, pa.int64(), mask=missing(values)).view(TIME)
 
     def word(name: str, words: tuple[str, ...]) -> pa.Array:
         values = rows[name]
-        null = missing(values)
-        return pa.array(words, pa.string()).take(pa.array(np.where(null, 0, values), mask=null))
+        return pa.array(words, pa.string()).take(pa.array(values, mask=missing(values)))
 
     def count(name: str) -> pa.Array:
         values = rows[name]
         return pa.array(values, pa.int32(), mask=missing(values))
 
-    stated = _stated_since(records)
     columns = {
-        "device_id": pa.array(records.devices, pa.string()).take(pa.array(rows["device"])),
-        "fact_id": _fact_ids(rows, records.devices, rules.version),
+        "device_id": pa.array(devices, pa.string()).take(pa.array(rows["device"])),
+        "fact_id": _texts(hexadecimal(names), 32),
         "kind": word("kind", KINDS),
         "started_at": moment("start"),
         "ended_at": moment("end"),
@@ -90,7 +62,7 @@ def to_table(revisions: tuple[npt.NDArray[Any], npt.NDArray[np.int32]], records:
         "uncertainty_m": number("uncertainty_cm", 100.0),
         "status": word("status", STATUSES),
         "revision": pa.array(revision, pa.int32()),
-        "rules_version": pa.array([rules.version] * len(rows), pa.string()),
+        "rules_version": pa.array([version], pa.string()).take(pa.array(np.zeros(len(rows), np.int8))),
         "available_at": moment("known", 1),
         "started_uncertainty_s": number("start_width", 1000.0),
         "ended_uncertainty_s": number("end_width", 1000.0),
@@ -112,37 +84,35 @@ def to_table(revisions: tuple[npt.NDArray[Any], npt.NDArray[np.int32]], records:
         "return_m": number("return_cm", 100.0),
         "next_leg_lat": number("next_lat", 1e7),
         "next_leg_lon": number("next_lon", 1e7),
-        "reasons": _reasons(rows["reasons"]),
-        "as_if_live": pa.array(rows["known"] >= stated[rows["device"]], pa.bool_()),
+        "reasons": _reason_texts().take(pa.array(rows["reasons"])),
+        "as_if_live": pa.array(rows["known"] >= stated_since[rows["device"]], pa.bool_()),
     }
-    table = pa.table([pc.cast(columns[f.name], f.type) for f in FACTS], schema=FACTS)
-    keys = ("device_id", "available_at", "kind", "started_at", "fact_id", "revision")
-    return table.take(pc.sort_indices(table, sort_keys=[(k, "ascending") for k in keys]))
+    return pa.table([columns[f.name] for f in FACTS], schema=FACTS)
 
 
-def _stated_since(records: Canonical) -> npt.NDArray[np.int64]:
+def stated_since(records: Records, bounds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """By device: from which moment (us) on its facts rest on arrival times that were stated, not observed."""
-    never = np.iinfo(np.int64).max
-    since = np.full(len(records.devices), never)
-    stated = records.records[records.records["stated"]]
-    np.minimum.at(since, stated["device"], stated["recv"])
+    since = np.full(len(bounds) - 1, NEVER)
+    if records["stated"].any():
+        stated = records[records["stated"]]
+        np.minimum.at(since, stated["device"], stated["recv"])
     return since
 
 
-def _fact_ids(rows: npt.NDArray[Any], devices: list[str], version: str) -> pa.Array:
-    """128-bit content hash over (rules version, device, kind, anchor ms): the same fact has the same id for ever."""
-    keys = np.stack([rows[f] for f in _ID_FIELDS], axis=1) if len(rows) else np.zeros((0, 3), np.int64)
-    unique, inverse = np.unique(keys, axis=0, return_inverse=True)
-    prefixes = [hashlib.blake2b(f"{version}\0{d}\0".encode(), digest_size=16) for d in devices]
-    ids = []
-    for device, kind, anchor in unique.tolist():
-        digest = prefixes[device].copy()
-        digest.update(f"{kind}\0{anchor}".encode())
-        ids.append(digest.hexdigest())
-    return pa.array(ids, pa.string()).take(pa.array(inverse.reshape(-1)))
+def _prefixes(devices: list[str], version: str) -> npt.NDArray[np.uint64]:
+    """uint64 [devices, 2]: what makes a fact's name depend on its device and the rules' version (BLAKE2b)."""
+    digests = [hashlib.blake2b(f"{version}\0{d}".encode(), digest_size=16).digest() for d in devices]
+    return np.frombuffer(b"".join(digests), "<u8").reshape(-1, 2).astype(np.uint64)
 
 
-def _reasons(bits: npt.NDArray[np.int64]) -> pa.Array:
-    unique, inverse = np.unique(bits, return_inverse=True)
-    texts = [",".join(text for i, text in enumerate(REASONS) if value >> i & 1) for value in unique.tolist()]
-    return pa.array(texts, pa.string()).take(pa.array(inverse))
+def _texts(characters: npt.NDArray[np.uint8], width: int) -> pa.Array:
+    """Texts of ``width`` characters each from their bytes one after another."""
+    offsets = np.arange(0, len(characters) + width, width, dtype=np.int32)
+    return pa.StringArray.from_buffers(len(characters) // width, pa.py_buffer(offsets), pa.py_buffer(characters))
+
+
+@lru_cache(maxsize=1)
+def _reason_texts() -> pa.Array:
+    """Comma-separated reason codes for every set of bits."""
+    sets = range(1 << len(REASONS))
+    return pa.array([",".join(text for i, text in enumerate(REASONS) if bits >> i & 1) for bits in sets], pa.string())

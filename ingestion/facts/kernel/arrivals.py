@@ -51,7 +51,7 @@ def _last(rows: Any, lo: int, hi: int, kind: int, anchor: int) -> int:
 
 
 @njit()
-def _same(a: Any, b: Any) -> bool:
+def same(a: Any, b: Any) -> bool:
     """Whether two rows say the same."""
     return (
         a.status == b.status
@@ -111,7 +111,7 @@ def _difference(old: Any, old_n: int, new: Any, keep: int, new_n: int, k: int, l
                     before = old[was]
                 elif shared >= 0:
                     before = new[shared]
-                if had and _same(before, row):
+                if had and same(before, row):
                     continue
                 log[n] = row
                 log[n].known = k
