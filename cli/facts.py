@@ -23,6 +23,7 @@ def build(
     as_if_live: Annotated[
         float, typer.Option(min=0, max=31_622_400, help="Stated lag in seconds where received_at is null.")
     ] = 0.0,
+    workers: Annotated[int | None, typer.Option(min=1, max=64, help="Threads.  [default: one a core]")] = None,
     json: JsonOption = False,
 ) -> None:
     """Build fact revisions from a file of fixes, or from everything ingested.
@@ -32,11 +33,11 @@ def build(
 
     Example: parked facts build fixes.parquet --motion motion.parquet --out facts.parquet
     """
-    import pyarrow.compute as pc
-
+    from ingestion.facts.files import Built, build_file
     from ingestion.facts.kernel import is_compiled
     from ingestion.facts.rules import load_rules
     from parked.errors import InputError
+    from parked.schemas import KINDS
 
     loaded = load_rules(rules)
     if (fixes is None) != (out is None):
@@ -44,14 +45,11 @@ def build(
         raise InputError(f"{given} without {missing}", mend="give both, or neither to build everything ingested")
     if not is_compiled():
         note("compiling the stop engine for this machine, once: about half a minute")
-    refused: dict[str, int] = {}
     if fixes is not None and out is not None:
-        from ingestion.facts.build import build_file
-
         if as_if_live != as_if_live:  # NaN passes typer's bounds
             raise InputError("--as-if-live nan", mend="give seconds")
-        with progress("building facts"):
-            facts, refused = build_file(fixes, motion, out, loaded, lag_s=as_if_live)
+        with progress("building facts") as advance:
+            built = build_file(fixes, motion, out, loaded, lag_s=as_if_live, workers=workers, progress=advance)
         target = out
     else:
         from ingestion.facts.store import facts_file, rebuild
@@ -63,17 +61,17 @@ def build(
             raise InputError("--motion without FIXES", mend="ingest the motion records instead")
         settings = load_settings()
         with progress("building facts") as advance:
-            facts = rebuild(settings, RawLog(settings, open_database(settings.database)), loaded, progress=advance)
+            raw = RawLog(settings, open_database(settings.database))
+            built = Built().count(rebuild(settings, raw, loaded, progress=advance))
         target = facts_file(settings, loaded.version)
-    kinds = {k: pc.sum(pc.equal(facts["kind"], k)).as_py() or 0 for k in ("stop", "halt", "vehicle_left")}
     emit(
         {
             "facts": str(target),
             "rules": loaded.version,
-            "devices": len(facts["device_id"].unique()),
-            "revisions": facts.num_rows,
-            **kinds,
-            "refused": refused,
+            "devices": built.devices,
+            "revisions": built.revisions,
+            **{kind: built.kinds[kind] for kind in KINDS},
+            "refused": built.refused,
         },
         json=json,
     )

@@ -12,7 +12,6 @@ from ingestion.facts.kernel import arrivals
 from ingestion.facts.rules import Rules
 from ingestion.facts.table import stated_since, to_table
 from parked.errors import InputError
-from parked.files import write_table
 
 
 def build_facts(fixes: pa.Table, motion: pa.Table | None, rules: Rules, *, lag_s: float = 0.0) -> pa.Table:
@@ -40,21 +39,3 @@ def read_table(path: Path, what: str) -> pa.Table:
     except (OSError, pa.ArrowInvalid) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: not a readable Parquet file ({reason})", mend=f"give {what} as Parquet") from None
-
-
-def build_file(
-    fixes: Path, motion: Path | None, out: Path, rules: Rules, *, lag_s: float = 0.0
-) -> tuple[pa.Table, dict[str, int]]:
-    """``parked facts build``: Parquet in, Parquet out (atomic). Returns the facts, and how many rows could
-    not be used, by reason.
-
-    Raises InputError for unreadable, empty or wrongly shaped input; then ``out`` is untouched.
-    """
-    table = read_table(fixes, "fixes")
-    if table.num_rows == 0:
-        raise InputError(f"{fixes}: no rows", mend="give at least one fix")
-    names = (str(fixes), str(motion))
-    records = canonicalise(table, read_table(motion, "motion") if motion else None, lag_s=lag_s, names=names)
-    facts = facts_of(records, rules)
-    write_table(out, facts)
-    return facts, records.refused

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingestion.facts.kernel.records import NULL_US, REFUSALS, bounds_of, ordered, rises, take_fixes, take_motion
+from ingestion.facts.kernel.records import NULL_US, REFUSALS, bounds_of, order, rises, take_fixes, take_motion
 from ingestion.facts.kernel.types import RECORD
 from parked.errors import InputError
 from parked.schemas import ACTIVITIES, FIXES, MOTION
@@ -34,20 +33,28 @@ class Canonical:
 
 
 class Taker:
-    """Collects tables of measurements as records, chunk by chunk. ``devices`` get codes in order of appearance."""
+    """Takes tables of measurements as records, chunk by chunk; devices get ``codes`` in order of appearance."""
 
     def __init__(self, *, lag_s: float = 0.0) -> None:
         """``lag_s``: stated lag in seconds where received_at is null ("as if live")."""
         self.codes: dict[str, int] = {}
         self._lag_us = round(lag_s * 1e6)
         self._refused = np.zeros(len(REFUSALS), np.int64)
-        self._parts: list[Records] = []
 
-    def fixes(self, table: pa.Table, name: str = "fixes") -> Records:
-        """The usable rows of a FIXES table as records in the rows' order. Raises InputError for wrong columns."""
+    def sibling(self) -> Taker:
+        """One with codes of its own that counts refusals together with this one."""
+        other = Taker()
+        other._lag_us, other._refused = self._lag_us, self._refused
+        return other
+
+    def fixes(self, table: pa.Table, name: str = "fixes", out: Records | None = None) -> Records:
+        """The usable rows of a FIXES table as records in the rows' order, at the head of ``out`` where given.
+
+        Raises InputError for wrong columns.
+        """
         marked = _marked(table)
         table = check_columns(table, FIXES, name)
-        out = np.empty(table.num_rows, RECORD)
+        out = np.empty(table.num_rows, RECORD) if out is None else out
         columns = (_floats(table[c]) for c in ("lat", "lon", "accuracy_m", "speed_mps"))
         n = take_fixes(
             self._device(table["device_id"]),
@@ -62,11 +69,14 @@ class Taker:
         )
         return out[:n]
 
-    def motion(self, table: pa.Table, name: str = "motion") -> Records:
-        """The usable rows of a MOTION table as records in the rows' order. Raises InputError for wrong columns."""
+    def motion(self, table: pa.Table, name: str = "motion", out: Records | None = None) -> Records:
+        """The usable rows of a MOTION table as records in the rows' order, at the head of ``out`` where given.
+
+        Raises InputError for wrong columns.
+        """
         marked = _marked(table)
         table = check_columns(table, MOTION, name)
-        out = np.empty(table.num_rows, RECORD)
+        out = np.empty(table.num_rows, RECORD) if out is None else out
         words, codes = _codes(table["activity"])
         known = {a: i for i, a in enumerate(ACTIVITIES)}
         activity = np.array([known.get(w, -1) for w in words] + [-1], np.int8)[codes]
@@ -96,10 +106,8 @@ class Taker:
         return own[codes]
 
 
-def canonical_of(parts: Iterable[Records], codes: dict[str, int], refused: dict[str, int]) -> Canonical:
-    """Records of any order, whose ``device`` is a code of ``codes``, in canonical order."""
-    kept = [part for part in parts if len(part)]
-    records = kept[0] if len(kept) == 1 else np.concatenate(kept) if kept else np.empty(0, RECORD)
+def canonical_of(records: Records, codes: dict[str, int], refused: dict[str, int]) -> Canonical:
+    """Records of any order, whose ``device`` is a code of ``codes``, in canonical order (reuses ``records``)."""
     devices = sorted(codes)
     if devices != list(codes):
         rank = np.empty(len(devices), np.int32)
@@ -107,8 +115,8 @@ def canonical_of(parts: Iterable[Records], codes: dict[str, int], refused: dict[
         records["device"] = rank[records["device"]]
     if rises(records):
         return Canonical(devices, bounds_of(records, len(devices)), records, refused)
-    records, bounds = ordered(records, len(devices))
-    return Canonical(devices, bounds, records, refused)
+    bounds = order(records, len(devices), np.empty(len(records), RECORD))
+    return Canonical(devices, bounds, records[: bounds[-1]], refused)
 
 
 def canonicalise(
@@ -124,10 +132,11 @@ def canonicalise(
     the two tables. Raises InputError for missing or unconvertible columns.
     """
     taker = Taker(lag_s=lag_s)
-    parts = [taker.fixes(fixes, names[0])]
+    records = np.empty(fixes.num_rows + (motion.num_rows if motion is not None else 0), RECORD)
+    n = len(taker.fixes(fixes, names[0], records))
     if motion is not None:
-        parts.append(taker.motion(motion, names[1]))
-    return canonical_of(parts, taker.codes, taker.refused)
+        n += len(taker.motion(motion, names[1], records[n:]))
+    return canonical_of(records[:n], taker.codes, taker.refused)
 
 
 def check_columns(table: pa.Table, schema: pa.Schema, source: str) -> pa.Table:

@@ -283,43 +283,42 @@ def _sort_tie(records: Any, lo: int, hi: int) -> None:
 
 
 @njit()
-def _grouped(records: Any, bounds: Any) -> Any:
-    """Records gathered by device, order kept."""
+def _group(records: Any, bounds: Any, out: Any) -> None:
+    """Gather records by device into ``out``, order kept."""
     at = bounds[:-1].copy()
-    out = np.empty(len(records), RECORD)
     for i in range(len(records)):
         d = records[i].device
         out[at[d]] = records[i]
         at[d] += 1
-    return out
 
 
 @njit()
-def ordered(records: Any, devices: int) -> Any:
-    """(records in canonical order without copies, bounds). Of copies the first received stays."""
+def order(records: Any, devices: int, grouped: Any) -> Any:
+    """Bring ``records`` into canonical order without copies, in place; the bounds of the devices (int64 [devices + 1]).
+
+    Of copies the first received stays; ``records[: bounds[-1]]`` are left. grouped: RECORD scratch of the same length.
+    """
     bounds = bounds_of(records, devices)
-    grouped = _grouped(records, bounds)
-    out = np.empty(len(records), RECORD)
+    _group(records, bounds, grouped)
     n = 0
     for d in range(devices):
         lo, hi = bounds[d], bounds[d + 1]
         bounds[d] = n
-        order = rising_order(grouped[lo:hi].t)
+        by_time = rising_order(grouped[lo:hi].t)
         for i in range(hi - lo):
-            out[lo + i] = grouped[lo + order[i]]
+            records[lo + i] = grouped[lo + by_time[i]]
         i = lo
         while i < hi:
             end = i + 1
-            while end < hi and out[end].t == out[i].t:
+            while end < hi and records[end].t == records[i].t:
                 end += 1
             if end - i > 1:
-                _sort_tie(out, i, end)
+                _sort_tie(records, i, end)
             for j in range(i, end):
-                if j == i or _compare(out[j - 1], out[j]) != 0:
-                    held = n
+                if j == i or _compare(records[j - 1], records[j]) != 0:
+                    if n != j:
+                        records[n] = records[j]
                     n += 1
-                    if held != j:
-                        out[held] = out[j]
             i = end
     bounds[devices] = n
-    return out[:n], bounds
+    return bounds

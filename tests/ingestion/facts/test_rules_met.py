@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ingestion.facts.build import build_facts, build_file
+from ingestion.facts.build import build_facts
 from ingestion.facts.canonical import canonicalise
+from ingestion.facts.files import build_file
 from ingestion.facts.rules import PACKAGED, load_rules
 from parked.errors import InputError, SettingError
 from parked.schemas import FACTS, FIXES, MOTION

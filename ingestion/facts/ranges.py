@@ -1,0 +1,262 @@
+"""Files of measurements -> canonical records by ascending ranges of devices, in bounded memory."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ingestion.facts.canonical import Canonical, Records, Taker, canonical_of, check_columns
+from ingestion.facts.kernel.types import RECORD
+from parked.errors import InputError
+from parked.schemas import FIXES, MOTION
+
+BATCH = 131_072
+"""Rows read at once: their columns stay in the cache."""
+RANGE = 262_144
+"""Records of a range, at least, before it is handed on (a device is never cut)."""
+IN_MEMORY = 8_000_000
+"""Files of no more rows in all are ordered in memory (40 bytes a row)."""
+
+Progress = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A Parquet file of measurements."""
+
+    path: Path
+    what: str
+    """fixes or motion"""
+    file: Any
+    """``pyarrow.parquet.ParquetFile``"""
+
+    @classmethod
+    def open(cls, path: Path, what: str) -> Source:
+        """Open and check the columns. Raises InputError naming the file."""
+        try:
+            file = pq.ParquetFile(path)
+            words = [name for name in ("device_id", "activity") if name in file.schema_arrow.names]
+            file = pq.ParquetFile(path, metadata=file.metadata, read_dictionary=words)
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such {what} file", mend="check the path") from None
+        except (OSError, pa.ArrowInvalid) as error:
+            raise _unreadable(path, what, error) from None
+        source = cls(path, what, file)
+        check_columns(file.schema_arrow.empty_table(), source.schema, str(path))
+        return source
+
+    @property
+    def schema(self) -> pa.Schema:
+        """FIXES or MOTION."""
+        return FIXES if self.what == "fixes" else MOTION
+
+    @property
+    def rows(self) -> int:
+        """How many rows."""
+        return int(self.file.metadata.num_rows)
+
+    @property
+    def groups(self) -> int:
+        """How many row groups."""
+        return int(self.file.metadata.num_row_groups)
+
+    @property
+    def by_device(self) -> bool:
+        """Whether the file's statistics say that its row groups, none too large, hold ascending ranges of devices."""
+        meta = self.file.metadata
+        column = self.file.schema_arrow.get_field_index("device_id")
+        last = ""
+        for i in range(self.groups):
+            group = meta.row_group(i)
+            held = group.column(column).statistics
+            if not held or not held.has_min_max or held.min < last or group.num_rows > IN_MEMORY:
+                return False
+            last = held.max
+        return True
+
+    def tables(self, columns: list[str] | None = None, group: int | None = None) -> Iterator[pa.Table]:
+        """The rows (of a row group), BATCH at a time. Raises InputError where the file turns out to be damaged."""
+        names = [n for n in columns or [*self.schema.names, "as_if_live"] if n in self.file.schema_arrow.names]
+        groups = None if group is None else [group]
+        try:
+            for batch in self.file.iter_batches(BATCH, row_groups=groups, columns=names, use_threads=False):
+                yield pa.Table.from_batches([batch])
+        except (OSError, pa.ArrowInvalid) as error:
+            raise _unreadable(self.path, self.what, error) from None
+
+    def records(
+        self, taker: Taker, progress: Progress, group: int | None = None, out: Records | None = None
+    ) -> Iterator[Records]:
+        """The usable rows (of a row group) as records, BATCH rows at a time; one after another in ``out`` if given."""
+        take = taker.fixes if self.what == "fixes" else taker.motion
+        n = 0
+        for table in self.tables(group=group):
+            part = take(table, str(self.path), None if out is None else out[n:])
+            n += len(part)
+            yield part
+            progress(table.num_rows)
+
+
+def _unreadable(path: Path, what: str, error: Exception) -> InputError:
+    reason = str(error).splitlines()[0]
+    return InputError(f"{path}: not a readable Parquet file ({reason})", mend=f"give {what} as Parquet")
+
+
+class Buffers:
+    """Memory for records, used again and again: new pages cost several times what filling them does."""
+
+    def __init__(self) -> None:
+        self._free: list[Records] = []
+
+    def take(self, size: int) -> Records:
+        """An array of ``size`` records of any content."""
+        for i, buffer in enumerate(self._free):
+            if len(buffer) >= size:
+                return self._free.pop(i)[:size]
+        return np.empty(max(size, RANGE + RANGE // 2), RECORD)[:size]
+
+    def give(self, records: Records) -> None:
+        """Take back what ``take`` gave (or a part of it)."""
+        base = records
+        while isinstance(base.base, np.ndarray):
+            base = base.base
+        if base.dtype == RECORD:
+            self._free.append(base)
+
+
+def ranges(
+    sources: list[Source], lag_s: float, scratch: Path, progress: Progress, refused: dict[str, int], buffers: Buffers
+) -> Iterator[Canonical]:
+    """Canonical records of all devices in ascending ranges; ``refused`` is filled with the rows that cannot be used.
+
+    Depends on the rows only, not on their order: a range is cut where RANGE records are full. ``scratch``: where
+    temporary files go if the rows are many and in no order. Who is done with a range may give its records back.
+    """
+    taker = Taker(lag_s=lag_s)
+    rows = sum(source.rows for source in sources)
+    if all(source.by_device for source in sources):
+        yield from _streamed(sources, taker, progress, buffers)
+    elif rows <= IN_MEMORY:
+        everything = np.empty(rows, RECORD)
+        n = 0
+        for source in sources:
+            n += sum(len(part) for part in source.records(taker, progress, out=everything[n:]))
+        yield from _cut(canonical_of(everything[:n], taker.codes, taker.refused))
+    else:
+        yield from _spilled(sources, taker, scratch, progress)
+    refused.update(taker.refused)
+
+
+def _cut(whole: Canonical) -> Iterator[Canonical]:
+    """The same records in ranges of devices."""
+    begin = 0
+    for d in range(len(whole.devices)):
+        lo, hi = int(whole.bounds[begin]), int(whole.bounds[d + 1])
+        if hi - lo >= RANGE or d + 1 == len(whole.devices):
+            records = whole.records[lo:hi]
+            if begin:
+                records["device"] -= begin
+            yield Canonical(whole.devices[begin : d + 1], whole.bounds[begin : d + 2] - lo, records, {})
+            begin = d + 1
+
+
+def _by_device(source: Source, taker: Taker, progress: Progress, buffers: Buffers) -> Iterator[tuple[str, Records]]:
+    """(device, records of it) in ascending order of device; a device may come in several pieces in a row."""
+    largest = max((source.file.metadata.row_group(i).num_rows for i in range(source.groups)), default=0)
+    room = buffers.take(largest)
+    for group in range(source.groups):
+        records = room[: sum(len(part) for part in source.records(taker, progress, group, room))]
+        if not len(records):
+            continue
+        names = list(taker.codes)
+        rank = np.empty(len(names), np.int64)
+        rank[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
+        position = rank[records["device"]]
+        if (position[1:] < position[:-1]).any():
+            records = records[np.argsort(position, kind="stable")]
+        cuts = [0, *(np.flatnonzero(np.diff(records["device"])) + 1).tolist(), len(records)]
+        for lo, hi in pairwise(cuts):
+            yield names[records["device"][lo]], records[lo:hi]
+        taker.codes.clear()  # a code is good for a row group
+    buffers.give(room)
+
+
+def _streamed(sources: list[Source], taker: Taker, progress: Progress, buffers: Buffers) -> Iterator[Canonical]:
+    """Ranges of files that are in order of device, merged device by device."""
+    takers = [taker, *(taker.sibling() for _ in sources[1:])]
+    streams = [_by_device(source, own, progress, buffers) for source, own in zip(sources, takers, strict=True)]
+    heads = [next(stream, None) for stream in streams]
+    room = buffers.take(RANGE + RANGE // 2)
+    held = 0
+    codes: dict[str, int] = {}
+    while present := [head[0] for head in heads if head]:
+        device = min(present)
+        if held >= RANGE:
+            yield canonical_of(room[:held], codes, {})
+            room, held, codes = buffers.take(RANGE + RANGE // 2), 0, {}
+        codes[device] = len(codes)
+        for i, stream in enumerate(streams):
+            while (head := heads[i]) and head[0] == device:
+                piece = head[1]
+                if held + len(piece) > len(room):
+                    room = np.concatenate([room[:held], np.empty(held + len(piece), RECORD)])
+                piece["device"] = codes[device]
+                room[held : held + len(piece)] = piece
+                held += len(piece)
+                heads[i] = next(stream, None)
+    if held:
+        yield canonical_of(room[:held], codes, {})
+
+
+def _spilled(sources: list[Source], taker: Taker, scratch: Path, progress: Progress) -> Iterator[Canonical]:
+    """Ranges of files in any order, through temporary files."""
+    counts: dict[str, int] = {}
+    for source in sources:
+        for table in source.tables(["device_id"]):
+            for count in pc.value_counts(table["device_id"].combine_chunks()).to_pylist():
+                if count["values"]:
+                    counts[count["values"]] = counts.get(count["values"], 0) + count["counts"]
+    devices = sorted(counts)
+    taker.codes.update({device: code for code, device in enumerate(devices)})
+    starts = _starts([counts[d] for d in devices])
+    which = np.repeat(np.arange(len(starts)), np.diff([*starts, len(devices)])).astype(np.uint16)
+    with tempfile.TemporaryDirectory(dir=scratch, prefix=".facts-") as folder:
+        files = [Path(folder) / f"{i:05d}" for i in range(len(starts))]
+        for source in sources:
+            for part in source.records(taker, progress):
+                home = which[part["device"]]
+                part = part[np.argsort(home, kind="stable")]
+                cuts = np.concatenate([[0], np.cumsum(np.bincount(home, minlength=len(files)))])
+                for i in np.flatnonzero(np.diff(cuts)).tolist():
+                    with files[i].open("ab") as handle:
+                        part[cuts[i] : cuts[i + 1]].tofile(handle)
+        for i, (begin, end) in enumerate(pairwise([*starts, len(devices)])):
+            names = devices[begin:end]
+            file = files[i]
+            if not file.exists():
+                continue
+            records = np.fromfile(file, RECORD)
+            file.unlink()
+            records["device"] -= begin
+            yield canonical_of(records, {name: code for code, name in enumerate(names)}, {})
+
+
+def _starts(counts: Iterable[int]) -> list[int]:
+    """First device of each range."""
+    starts: list[int] = [0]
+    held = 0
+    for i, count in enumerate(counts):
+        if held >= RANGE:
+            starts.append(i)
+            held = 0
+        held += count
+    return starts

@@ -1,0 +1,78 @@
+"""A file of fixes gives the same bytes of facts however its rows are ordered, cut, or shared among threads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ingestion.facts import ranges
+from ingestion.facts.build import build_facts
+from ingestion.facts.files import build_file
+from ingestion.facts.rules import load_rules
+from tests.ingestion.facts.worlds import world
+
+RULES = load_rules()
+
+
+@pytest.fixture(scope="module")
+def tables() -> tuple[pa.Table, pa.Table]:
+    return world(5, devices=9, late=0.05, copies=0.05)
+
+
+@pytest.fixture
+def build(tmp_path: Path, tables: tuple[pa.Table, pa.Table]):
+    def built(fixes: pa.Table | None = None, *, rows: int = 10**6, workers: int = 1) -> bytes:
+        paths = [tmp_path / name for name in ("fixes.parquet", "motion.parquet", "facts.parquet")]
+        pq.write_table(tables[0] if fixes is None else fixes, paths[0], row_group_size=rows)
+        pq.write_table(tables[1].sort_by("device_id"), paths[1], row_group_size=rows)
+        build_file(paths[0], paths[1], paths[2], RULES, workers=workers)
+        return paths[2].read_bytes()
+
+    return built
+
+
+def shuffled(table: pa.Table) -> pa.Table:
+    return table.take(pa.array(np.random.default_rng(3).permutation(table.num_rows)))
+
+
+def test_the_file_holds_what_the_tables_give(tmp_path: Path, tables: tuple[pa.Table, pa.Table], build) -> None:
+    build()
+    assert pq.read_table(tmp_path / "facts.parquet").equals(build_facts(*tables, RULES))
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+@pytest.mark.parametrize("size", [1, 1500, 10**6])
+def test_neither_ranges_nor_threads_nor_row_groups_change_a_byte(
+    monkeypatch: pytest.MonkeyPatch, tables: tuple[pa.Table, pa.Table], build, workers: int, size: int
+) -> None:
+    whole = build()
+    monkeypatch.setattr(ranges, "RANGE", size)
+    assert build(tables[0].sort_by("device_id"), rows=700, workers=workers) == whole
+
+
+@pytest.mark.parametrize("in_memory", [0, 10**9])
+def test_shuffled_rows_are_ordered_in_memory_or_through_files_to_the_same_bytes(
+    monkeypatch: pytest.MonkeyPatch, tables: tuple[pa.Table, pa.Table], tmp_path: Path, build, in_memory: int
+) -> None:
+    whole = build()
+    monkeypatch.setattr(ranges, "IN_MEMORY", in_memory)
+    monkeypatch.setattr(ranges, "RANGE", 1000)
+    assert build(shuffled(tables[0]), rows=500) == whole
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["facts.parquet", "fixes.parquet", "motion.parquet"]
+
+
+def test_a_file_cut_off_in_the_middle_is_named_and_leaves_the_old_facts(tmp_path: Path, build) -> None:
+    from parked.errors import InputError
+
+    before = build()
+    source = tmp_path / "fixes.parquet"
+    whole = bytearray(source.read_bytes())
+    whole[len(whole) // 3 : len(whole) // 2] = bytes(len(whole) // 2 - len(whole) // 3)
+    source.write_bytes(whole)
+    with pytest.raises(InputError, match=r"fixes\.parquet: not a readable Parquet file"):
+        build_file(source, None, tmp_path / "facts.parquet", RULES)
+    assert (tmp_path / "facts.parquet").read_bytes() == before
