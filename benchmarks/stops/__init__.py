@@ -1,0 +1,1 @@
+"""Stops against truth: a generator of phones whose stays are known, and how they are scored."""
