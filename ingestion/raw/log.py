@@ -21,7 +21,7 @@ from ingestion.readers.port import Batch
 from parked.clock import Clock
 from parked.errors import InternalError
 from parked.opsdb.engine import transaction
-from parked.opsdb.tables import IngestionRun, QuarantinedRecord, RawSegment
+from parked.opsdb.tables import IngestionRun, QuarantinedRecord, QuarantineRetry, RawSegment
 from parked.settings import Settings
 
 RUNNING: Final = "running"
@@ -51,8 +51,14 @@ class Writer:
         """Start a run. ``sha256``: of the source's bytes, by which it is known as done next time."""
         now = self.clock()
         row = IngestionRun(
-            source=source, reader=reader, sha256=sha256, device=device, status=RUNNING, started_at=now
-        )  # fmt: skip
+            source=source,
+            reader=reader,
+            sha256=sha256,
+            device=device,
+            status=RUNNING,
+            started_at=now,
+            as_if_live_lag_s=as_if_live_lag_s,
+        )
         with transaction(self.log.engine) as session:
             session.add(row)
             session.flush()
@@ -109,17 +115,28 @@ class RawLog:
         """The right to append while the block runs (others wait for it). At its end everything becomes visible in
         one transaction; where it raises, everything is undone.
         """
-        self.raw_dir.mkdir(parents=True, exist_ok=True)
-        with (self.raw_dir / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # released by the system even where we are killed
-            self._recover(clock())
-            writer = Writer(self, clock, self._refreshed())
+        with self.locked(clock) as known:
+            writer = Writer(self, clock, known)
             try:
                 yield writer
                 writer._commit()
             except BaseException:
-                self._known = None  # it remembers records that never came to be
                 writer._undo()
+                raise
+
+    @contextmanager
+    def locked(self, clock: Clock) -> Iterator[Known]:
+        """Be the only writer while the block runs, after clearing away what a writer that died left; what the log
+        holds is forgotten where the block raises, since it may remember records that never came to be.
+        """
+        self.raw_dir.mkdir(parents=True, exist_ok=True)
+        with (self.raw_dir / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # released by the system even where we are killed
+            self._recover(clock())
+            try:
+                yield self._refreshed()
+            except BaseException:
+                self._known = None
                 raise
             self._listed_to = self._newest()
 
@@ -216,14 +233,15 @@ class RawLog:
             return connection.execute(query).scalar() or 0
 
     def _recover(self, now: datetime) -> None:
-        """Mark runs that died; called with the lock held, so none of them can still be alive."""
-        dead = select(IngestionRun.id).where(IngestionRun.status == RUNNING)
+        """Mark runs and retries that died; called with the lock held, so none of them can still be alive."""
         with transaction(self.engine) as session:
-            ids = session.scalars(dead).all()
-            if not ids:
+            ids = session.scalars(select(IngestionRun.id).where(IngestionRun.status == RUNNING)).all()
+            retries = session.scalars(select(QuarantineRetry.id).where(QuarantineRetry.status == RUNNING)).all()
+            if not ids and not retries:
                 return
             session.execute(delete(QuarantinedRecord).where(QuarantinedRecord.run_id.in_(ids)))
-            mark = update(IngestionRun).where(IngestionRun.id.in_(ids))
-            session.execute(mark.values(status=FAILED, finished_at=now))
+            for table, dead in ((IngestionRun, ids), (QuarantineRetry, retries)):
+                mark = update(table).where(table.id.in_(dead))
+                session.execute(mark.values(status=FAILED, finished_at=now))
         for file in self.orphans():
             file.unlink(missing_ok=True)

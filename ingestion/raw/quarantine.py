@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,43 +23,84 @@ class Refused:
     source: str
     source_offset: int
     """0-based number of the record in its source"""
+    kind: str | None
+    """fixes or motion; None where the record could not be read at all"""
     reason: str
     detail: str
     payload: str
     """as sent, as far as the source's format allows"""
+    whole: bool
+    """is the payload all of the record? (an endless line is cut)"""
     created_at: datetime
+    retry_id: int | None
+    """the retry that took it; None while it is in quarantine"""
+    outcome: str | None
+    """what it became then: accepted, duplicate or ignored"""
 
 
-def count_by_reason(engine: Engine, *, run: int | None = None, reason: str | None = None) -> dict[str, int]:
+@dataclass(frozen=True)
+class Selection:
+    """Which refused records: all that match whatever is given."""
+
+    ids: Sequence[int] | None = None
+    run: int | None = None
+    reason: str | None = None
+    source: str | None = None
+    """part of the source's name"""
+    taken: bool = False
+    """those a retry has taken, instead of those in quarantine"""
+
+    @property
+    def everything(self) -> bool:
+        """Does it leave nothing out?"""
+        return self.ids is None and self.run is None and self.reason is None and self.source is None
+
+    def of(self, query: Any) -> Any:
+        """``query`` (over ``QuarantinedRecord``) narrowed to it."""
+        query = query.join(IngestionRun, IngestionRun.id == QuarantinedRecord.run_id).where(IngestionRun.status == DONE)
+        column = QuarantinedRecord.retry_id
+        query = query.where(column.is_not(None) if self.taken else column.is_(None))
+        if self.ids is not None:
+            query = query.where(QuarantinedRecord.id.in_(self.ids))
+        if self.run is not None:
+            query = query.where(QuarantinedRecord.run_id == self.run)
+        if self.reason is not None:
+            query = query.where(QuarantinedRecord.reason == self.reason)
+        if self.source is not None:
+            query = query.where(QuarantinedRecord.source.contains(self.source, autoescape=True))
+        return query
+
+
+def count_by_reason(engine: Engine, selection: Selection = Selection()) -> dict[str, int]:
     """How many records of each reason, the most frequent first."""
-    query = _narrow(select(QuarantinedRecord.reason, func.count()), run, reason)
-    query = query.group_by(QuarantinedRecord.reason).order_by(func.count().desc(), QuarantinedRecord.reason)
-    with engine.connect() as connection:
-        return {row[0]: row[1] for row in connection.execute(query)}
+    return _count(engine, QuarantinedRecord.reason, selection)
 
 
-def find(engine: Engine, *, run: int | None = None, reason: str | None = None, limit: int = 50) -> list[Refused]:
+def count_by_source(engine: Engine, selection: Selection = Selection()) -> dict[str, int]:
+    """How many records of each source, the most frequent first."""
+    return _count(engine, QuarantinedRecord.source, selection)
+
+
+def find(engine: Engine, selection: Selection = Selection(), *, limit: int = 50) -> list[Refused]:
     """Refused records, newest first."""
-    query = _narrow(select(*_COLUMNS), run, reason).order_by(QuarantinedRecord.id.desc()).limit(limit)
+    query = selection.of(select(*_COLUMNS)).order_by(QuarantinedRecord.id.desc()).limit(limit)
     with engine.connect() as connection:
         return [Refused(*row) for row in connection.execute(query)]
 
 
 def get(engine: Engine, record: int) -> Refused:
-    """One refused record. Raises NotFoundError."""
-    query = _narrow(select(*_COLUMNS), None, None).where(QuarantinedRecord.id == record)
-    with engine.connect() as connection:
-        row = connection.execute(query).one_or_none()
-    if row is None:
-        raise NotFoundError(f"no record {record} in quarantine", mend="see parked quarantine list")
-    return Refused(*row)
+    """One refused record, taken by a retry or not. Raises NotFoundError."""
+    for taken in (False, True):
+        found = find(engine, Selection(ids=[record], taken=taken))
+        if found:
+            return found[0]
+    raise NotFoundError(f"no record {record} in quarantine", mend="see parked quarantine list")
 
 
 _COLUMNS = [getattr(QuarantinedRecord, name) for name in Refused.__dataclass_fields__]
 
 
-def _narrow(query: Any, run: int | None, reason: str | None) -> Any:
-    query = query.join(IngestionRun, IngestionRun.id == QuarantinedRecord.run_id).where(IngestionRun.status == DONE)
-    if run is not None:
-        query = query.where(QuarantinedRecord.run_id == run)
-    return query if reason is None else query.where(QuarantinedRecord.reason == reason)
+def _count(engine: Engine, column: Any, selection: Selection) -> dict[str, int]:
+    query = selection.of(select(column, func.count())).group_by(column).order_by(func.count().desc(), column)
+    with engine.connect() as connection:
+        return {row[0]: row[1] for row in connection.execute(query)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -14,9 +14,9 @@ from sqlalchemy import Engine, insert
 
 from ingestion.raw.content import fix_hashes, motion_hashes, to_hex
 from ingestion.raw.known import Known
-from ingestion.raw.seen import first_of_each
+from ingestion.raw.seen import Mask, first_of_each
 from ingestion.raw.segments import SCHEMAS, Segment, write_segment
-from ingestion.raw.validate import check_fixes, check_motion, refusals
+from ingestion.raw.validate import Checked, check_fixes, check_motion, refusals
 from ingestion.readers.port import Batch, Malformed, as_payload
 from ingestion.readers.records import LAST_US
 from parked.opsdb.tables import QuarantinedRecord
@@ -25,7 +25,8 @@ from parked.schemas import TIME
 PAYLOAD_LIMIT: Final = 65_536
 """Characters of a refused record that are kept: a line of garbage may be as long as its file."""
 
-_CHECKS: Final = {"fixes": (check_fixes, fix_hashes), "motion": (check_motion, motion_hashes)}
+_CHECKS: Final = {"fixes": check_fixes, "motion": check_motion}
+_HASHES: Final = {"fixes": fix_hashes, "motion": motion_hashes}
 
 
 @dataclass
@@ -57,23 +58,25 @@ class Run:
 
     def add(self, batch: Batch) -> None:
         """Sort one batch into staged segments, duplicates and quarantine."""
-        refused = list(batch.malformed)
-        self._add_kind("fixes", batch.fixes, batch, refused)
-        self._add_kind("motion", batch.motion, batch, refused)
+        refused: list[tuple[str | None, Malformed]] = [(None, entry) for entry in batch.malformed]
+        for kind, candidates in candidates_of(batch):
+            checked = self.check(kind, candidates)
+            payload = batch.original or _payload_of(candidates)
+            refused += [(kind, entry) for entry in refusals(checked, payload)]
+            self.take(kind, checked.accepted)
         self._quarantine(refused)
         self.counts.read += batch.fixes.num_rows + batch.motion.num_rows + len(batch.malformed)
         self.counts.ignored += batch.ignored
 
-    def _add_kind(self, kind: str, candidates: pa.Table, batch: Batch, refused: list[Malformed]) -> None:
-        if not candidates.num_rows:
-            return
-        check, hash_rows = _CHECKS[kind]
-        checked = check(self._received(candidates), now=self.now)
-        refused += refusals(checked, batch.original or _payload_of(checked.refused))
-        records = checked.accepted
+    def check(self, kind: str, candidates: pa.Table) -> Checked:
+        """Apply the accept rules to candidates of a ``kind`` (fixes, motion), with their receipt filled in."""
+        return _CHECKS[kind](self._received(candidates), now=self.now)
+
+    def take(self, kind: str, records: pa.Table) -> Mask:
+        """Stage those of the accepted ``records`` that the log does not hold yet; which these are, in their order."""
         if not records.num_rows:
-            return
-        hashes = hash_rows(records)
+            return np.zeros(0, dtype=np.bool_)
+        hashes = _HASHES[kind](records)
         span = pc.min_max(records["event_time"]).as_py()
         fresh = first_of_each(hashes, records["received_at"].cast(pa.int64()).to_numpy())
         fresh &= ~self.known.contains(kind, hashes, span["min"], span["max"])
@@ -81,13 +84,14 @@ class Run:
         self.counts.accepted += new
         self.counts.duplicates += records.num_rows - new
         if not new:
-            return
+            return fresh
         if new < records.num_rows:
             records, hashes = records.filter(pa.array(fresh)), hashes.take(fresh)
         records = self._provenance(records, to_hex(hashes)).select(SCHEMAS[kind].names).cast(SCHEMAS[kind])
         self.as_if_live = self.as_if_live or bool(pc.any(records["as_if_live"]).as_py())
         self.segments.append(write_segment(self.known.raw_dir, kind, records, hashes))
         self.known.add(kind, hashes)
+        return fresh
 
     def _received(self, candidates: pa.Table) -> pa.Table:
         """Fill in ``received_at`` where the record states none: now, or as if live."""
@@ -109,7 +113,7 @@ class Run:
         source = pa.repeat(pa.scalar(self.source), records.num_rows)
         return records.append_column("source", source).append_column("payload_hash", payload_hash)
 
-    def _quarantine(self, refused: Sequence[Malformed]) -> None:
+    def _quarantine(self, refused: Sequence[tuple[str | None, Malformed]]) -> None:
         if not refused:
             return
         self.counts.quarantined += len(refused)
@@ -118,29 +122,38 @@ class Run:
                 "run_id": self.id,
                 "source": self.source,
                 "source_offset": entry.source_offset,
+                "kind": kind,
                 "reason": str(entry.reason),
                 "detail": _storable(entry.detail),
                 "payload": _storable(entry.payload),
+                "whole": len(entry.payload) <= PAYLOAD_LIMIT,
+                "layout": entry.layout,
                 "created_at": self.now,
             }
-            for entry in refused
+            for kind, entry in refused
         ]
         with self.engine.begin() as connection:
             connection.execute(insert(QuarantinedRecord), rows)
 
 
-def _payload_of(refused: pa.Table) -> Any:
-    """The candidate's own columns, for sources whose columns are the record."""
-    columns = [name for name in refused.column_names if name not in ("source_offset", "as_if_live")]
+def candidates_of(batch: Batch) -> list[tuple[str, pa.Table]]:
+    """The candidates of each kind that has any."""
+    return [(kind, table) for kind, table in (("fixes", batch.fixes), ("motion", batch.motion)) if table.num_rows]
+
+
+def _payload_of(candidates: pa.Table) -> Callable[[int], str]:
+    """The candidates' own columns, for sources whose columns are the record (offsets ascend in them)."""
+    offsets = candidates["source_offset"].to_numpy()
+    columns = candidates.drop_columns(["source_offset"])
 
     def payload(offset: int) -> str:
-        row = pc.index(refused["source_offset"], offset).as_py()
-        return as_payload({name: refused[name][row].as_py() for name in columns})
+        row = int(np.searchsorted(offsets, offset))
+        return as_payload(columns.slice(row, 1).to_pylist()[0])
 
     return payload
 
 
 def _storable(text: str) -> str:
     """No NUL (PostgreSQL refuses it), no half characters, no endless line."""
-    clean = text.replace("\x00", "\\u0000").encode("utf-8", "backslashreplace").decode()
-    return clean if len(clean) <= PAYLOAD_LIMIT else clean[:PAYLOAD_LIMIT] + "… (cut)"
+    cut = text if len(text) <= PAYLOAD_LIMIT else text[:PAYLOAD_LIMIT] + "… (cut)"
+    return cut.replace("\x00", "\\u0000").encode("utf-8", "backslashreplace").decode()

@@ -6,6 +6,7 @@ of 25 km, "invalid" accuracy, a teleport) *was sent*, so it is raw; the fact ker
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -53,7 +54,8 @@ def check_fixes(fixes: pa.Table, *, now: datetime) -> Checked:
         (Reason.MISSING_POSITION, no_position),
         (Reason.POSITION_NOT_FINITE, ~no_position & ~(np.isfinite(lat) & np.isfinite(lon))),
         (Reason.POSITION_OUT_OF_RANGE, (np.abs(lat) > 90.0) | (np.abs(lon) > 180.0)),
-        (Reason.NULL_ISLAND, (lat == 0.0) & (lon == 0.0)),
+        (Reason.NULL_ISLAND, _is_zero(lat) & _is_zero(lon)),
+        (Reason.MOCK_POSITION, _bools(fixes["mock"])),
     ]
     return _split(_finite_or_null(fixes, ("accuracy_m", "speed_mps")), rules)
 
@@ -61,23 +63,21 @@ def check_fixes(fixes: pa.Table, *, now: datetime) -> Checked:
 def check_motion(motion: pa.Table, *, now: datetime) -> Checked:
     """Apply the accept rules to candidate motion records (``CANDIDATE_MOTION``), with ``received_at`` filled in.
 
-    A confidence outside 0-1 becomes null.
+    A confidence that is no number becomes null.
     """
     activity = motion["activity"]
     known = _bools(pc.is_in(activity, value_set=pa.array(ACTIVITIES)))
+    confidence = _floats(motion["confidence"])
     rules = [
         *_common_rules(motion, now),
         (Reason.MISSING_ACTIVITY, _nulls(activity)),
         (Reason.UNKNOWN_ACTIVITY, ~known),
+        (Reason.CONFIDENCE_OUT_OF_RANGE, (confidence < 0.0) | (confidence > 1.0)),
     ]
-    confidence = motion["confidence"]
-    sane = pc.and_(pc.greater_equal(confidence, 0.0), pc.less_equal(confidence, 1.0))
-    confidence = pc.if_else(sane, confidence, pa.scalar(None, pa.float64()))
-    motion = motion.set_column(motion.column_names.index("confidence"), motion.schema.field("confidence"), confidence)
-    return _split(motion, rules)
+    return _split(_finite_or_null(motion, ("confidence",)), rules)
 
 
-def refusals(checked: Checked, payload: Any) -> list[Malformed]:
+def refusals(checked: Checked, payload: Callable[[int], str]) -> list[Malformed]:
     """The refused rows as quarantine entries; ``payload(offset)`` is the record as sent."""
     return [
         Malformed(row["source_offset"], reason, _detail(reason, row), payload(row["source_offset"]))
@@ -128,6 +128,8 @@ def _detail(reason: Reason, row: dict[str, Any]) -> str:
         return f"event_time={_iso(row['event_time'])} received_at={_iso(row['received_at'])}"
     if reason in (Reason.MISSING_ACTIVITY, Reason.UNKNOWN_ACTIVITY):
         return f"activity={row['activity']!r:.80}"
+    if reason is Reason.CONFIDENCE_OUT_OF_RANGE:
+        return f"confidence={row['confidence']}"
     return f"lat={row['lat']} lon={row['lon']}"
 
 
@@ -143,6 +145,12 @@ def _finite_or_null(table: pa.Table, names: tuple[str, ...]) -> pa.Table:
             column = pc.if_else(finite, column, pa.scalar(None, pa.float64()))
             table = table.set_column(table.column_names.index(name), table.schema.field(name), column)
     return table
+
+
+def _is_zero(degrees: npt.NDArray[np.float64]) -> Mask:
+    """Facts count in 1e-7 degrees (a centimetre): what rounds to 0 there is 0."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.asarray(np.rint(degrees * 1e7) == 0.0)
 
 
 def _us(column: Any) -> tuple[npt.NDArray[np.int64], Mask]:

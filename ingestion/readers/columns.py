@@ -1,13 +1,15 @@
 """Our own columns, as CSV or Parquet: fixes (``FIXES``) or motion (``MOTION``) by the columns found.
 
 Needed are device_id, event_time, lat, lon for fixes and device_id, event_time, activity for motion; accuracy_m,
-speed_mps, received_at, confidence and platform are read where present, other columns are not. Times in CSV are
-ISO-8601 with a zone, in Parquet a zoned timestamp of any unit.
+speed_mps, received_at, mock (an app made the position up), confidence and platform are read where present, other
+columns are not. Times in CSV are ISO-8601 with a zone, in Parquet a zoned timestamp of any unit.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,15 +18,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ingestion.readers.csvfile import TextRows, header_of, text_batches
+from ingestion.readers.csvfile import TextRows, header_of, rows_again, text_batches
 from ingestion.readers.parsing import as_utc_us, instants, numbers
-from ingestion.readers.port import BATCH_ROWS, CANDIDATE_FIXES, CANDIDATE_MOTION, Batch, Malformed
+from ingestion.readers.port import BATCH_ROWS, CANDIDATE_FIXES, CANDIDATE_MOTION, Batch, Kept, Malformed
 from ingestion.readers.reasons import Reason
 from parked.errors import InputError
 
 NEEDED_FIXES: Final = ("device_id", "event_time", "lat", "lon")
 NEEDED_MOTION: Final = ("device_id", "event_time", "activity")
 
+_YES: Final = pa.array(["1", "true", "t", "yes", "y"])
 _PARQUET_MAGIC: Final = b"PAR1"
 
 
@@ -70,6 +73,10 @@ class CsvReader:
         for rows in text_batches(path, check_header=check):
             yield _from_text(rows, device)
 
+    def again(self, kept: Sequence[Kept], *, source: str, device: str | None = None) -> Batch:  # noqa: ARG002
+        """Kept rows."""
+        return _from_text(rows_again(kept), device)
+
 
 class ParquetReader:
     """Own columns in Parquet."""
@@ -103,6 +110,26 @@ class ParquetReader:
         except (pa.ArrowInvalid, OSError) as error:
             raise _damaged(path, error) from None
 
+    def again(self, kept: Sequence[Kept], *, source: str, device: str | None = None) -> Batch:  # noqa: ARG002
+        """Kept rows."""
+        kind, rows = _kept_rows(kept)
+        return _from_arrow(rows, kind, 0, device)
+
+
+def _kept_rows(kept: Sequence[Kept]) -> tuple[str, pa.Table]:
+    """Rows of a Parquet file as they were kept: JSON objects of the columns read."""
+    found = [json.loads(one.payload) for one in kept]
+    kind = kind_of(list(found[0])) or "fixes"
+    schema = CANDIDATE_FIXES if kind == "fixes" else CANDIDATE_MOTION
+    columns = {
+        name: [datetime.fromisoformat(row[name]) if row.get(name) is not None else None for row in found]
+        if pa.types.is_timestamp(schema.field(name).type)
+        else [row.get(name) for row in found]
+        for name in schema.names
+        if name != "source_offset"
+    }
+    return kind, pa.table({name: pa.array(values, schema.field(name).type) for name, values in columns.items()})
+
 
 def _from_text(rows: TextRows, device: str | None) -> Batch:
     count = len(rows)
@@ -129,6 +156,8 @@ def _from_text(rows: TextRows, device: str | None) -> Batch:
             bad |= wrong
             for row in np.flatnonzero(wrong):
                 faults.setdefault(int(row), (Reason.BAD_NUMBER, f"{field.name}={text[row].as_py()!r:.80}"))
+        elif pa.types.is_boolean(field.type):
+            column = pc.is_in(pc.utf8_lower(pc.utf8_trim_whitespace(text)), value_set=_YES)
         else:
             column = _known_platform(text) if field.name == "platform" else text
         columns.append(column)
@@ -188,6 +217,8 @@ def _check_types(path: Path, schema: pa.Schema, names: Sequence[str]) -> None:
         plain = found.value_type if t.is_dictionary(found) else found
         if t.is_timestamp(target):
             right = t.is_timestamp(plain) and bool(plain.tz)
+        elif t.is_boolean(target):
+            right = t.is_boolean(plain) or t.is_integer(plain) or t.is_null(plain)
         elif t.is_floating(target):
             right = t.is_floating(plain) or t.is_integer(plain) or t.is_decimal(plain) or t.is_null(plain)
         else:

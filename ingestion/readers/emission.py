@@ -14,14 +14,24 @@ A record is ``{"metadata": {"key", "platform", "write_ts"}, "data": {...}, "user
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ingestion.readers.port import Batch
+from ingestion.readers.jsonfile import json_records, record_of
+from ingestion.readers.port import Batch, Kept
 from ingestion.readers.reasons import Reason
-from ingestion.readers.records import BadRecordError, Collector, instant_us, mapping, not_negative, number, words
-from ingestion.readers.source import json_records
+from ingestion.readers.records import (
+    MOCK,
+    BadRecordError,
+    Collector,
+    flag,
+    instant_us,
+    mapping,
+    not_negative,
+    number,
+    words,
+)
 
 GOOGLE_ACTIVITY: Final = {
     0: "in_vehicle",
@@ -63,13 +73,23 @@ class EmissionReader:
         return device
 
     def read(self, path: Path, *, device: str | None = None) -> Iterator[Batch]:
-        """One batch: the whole file."""
-        records = json_records(path)
-        collector = Collector(records)
-        for offset, record in enumerate(records):
-            with collector.record(offset):
-                _read_record(collector, offset, record, device)
-        yield collector.batch()
+        """Batches of some thousand records."""
+        start = 0
+        for records in json_records(path):
+            yield _batch(records, start, device)
+            start += len(records)
+
+    def again(self, kept: Sequence[Kept], *, source: str, device: str | None = None) -> Batch:  # noqa: ARG002
+        """Kept records, read as JSON."""
+        return _batch([record_of(one.payload) for one in kept], 0, device)
+
+
+def _batch(records: Sequence[Any], start: int, device: str | None) -> Batch:
+    collector = Collector(records, start)
+    for offset, record in enumerate(records, start):
+        with collector.record(offset):
+            _read_record(collector, offset, record, device)
+    return collector.batch()
 
 
 def apple_activity(flags: Mapping[str, Any]) -> str:
@@ -103,6 +123,7 @@ def _read_record(collector: Collector, offset: int, record: Any, device: str | N
             lon=number(data, "longitude"),
             accuracy_m=number(data, "accuracy"),
             speed_mps=not_negative(number(data, "sensed_speed", "speed")),
+            mock=flag(data, *MOCK),
         )
         return
     activity, confidence = _motion(data)

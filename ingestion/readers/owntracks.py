@@ -7,15 +7,25 @@ Read is ``_type: location``: ``tst`` (s, when measured), ``lat``, ``lon``, ``acc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ingestion.readers.emission import apple_activity
-from ingestion.readers.port import Batch
+from ingestion.readers.jsonfile import json_records, record_of
+from ingestion.readers.port import Batch, Kept
 from ingestion.readers.reasons import Reason
-from ingestion.readers.records import BadRecordError, Collector, instant_us, mapping, not_negative, number, words
-from ingestion.readers.source import Broken, json_records
+from ingestion.readers.records import (
+    MOCK,
+    BadRecordError,
+    Collector,
+    flag,
+    instant_us,
+    mapping,
+    not_negative,
+    number,
+    words,
+)
 
 
 class OwnTracksReader:
@@ -32,18 +42,26 @@ class OwnTracksReader:
         return device
 
     def read(self, path: Path, *, device: str | None = None) -> Iterator[Batch]:
-        """One batch: the whole file."""
-        records = json_records(path)
-        collector = Collector(records)
-        for offset, record in enumerate(records):
-            with collector.record(offset):
-                _read_message(collector, offset, record, device)
-        yield collector.batch()
+        """Batches of some thousand records."""
+        start = 0
+        for records in json_records(path):
+            yield _batch(records, start, device)
+            start += len(records)
+
+    def again(self, kept: Sequence[Kept], *, source: str, device: str | None = None) -> Batch:  # noqa: ARG002
+        """Kept records, read as JSON."""
+        return _batch([record_of(one.payload) for one in kept], 0, device)
+
+
+def _batch(records: Sequence[Any], start: int, device: str | None) -> Batch:
+    collector = Collector(records, start)
+    for offset, record in enumerate(records, start):
+        with collector.record(offset):
+            _read_message(collector, offset, record, device)
+    return collector.batch()
 
 
 def _read_message(collector: Collector, offset: int, record: Any, device: str | None) -> None:
-    if isinstance(record, Broken):
-        raise BadRecordError(Reason.NOT_A_RECORD, "this line is not JSON")
     message = mapping(record, "message")
     if message.get("_type") != "location":
         collector.ignore()
@@ -61,6 +79,7 @@ def _read_message(collector: Collector, offset: int, record: Any, device: str | 
         "lon": number(message, "lon"),
         "accuracy_m": number(message, "acc"),
         "speed_mps": None if speed is None else speed / 3.6,
+        "mock": flag(message, *MOCK),
     }
     activities = message.get("motionactivities")
     if activities is not None and not isinstance(activities, list):

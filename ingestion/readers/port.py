@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
@@ -22,8 +22,9 @@ def _candidates(schema: pa.Schema) -> pa.Schema:
     return pa.schema([*loose, pa.field("platform", pa.string()), pa.field("source_offset", pa.int64(), nullable=False)])
 
 
-CANDIDATE_FIXES: Final = _candidates(FIXES)
-"""FIXES with every column nullable, + ``platform`` (android, ios, null), ``source_offset`` (0-based record number)."""
+CANDIDATE_FIXES: Final = _candidates(FIXES).append(pa.field("mock", pa.bool_()))
+"""FIXES with every column nullable, + ``platform`` (android, ios, null), ``source_offset`` (0-based record number),
+``mock`` (the phone says that an app made the position up)."""
 
 CANDIDATE_MOTION: Final = _candidates(MOTION)
 """MOTION likewise."""
@@ -36,6 +37,15 @@ class Malformed(NamedTuple):
     reason: Reason
     detail: str
     payload: str
+    layout: str | None = None
+    """What the payload cannot be read without: the header's column names (JSON) of a row that is not cells"""
+
+
+class Kept(NamedTuple):
+    """A record out of quarantine, to be read again."""
+
+    payload: str
+    layout: str | None
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,13 @@ class Reader(Protocol):
         """The file's records in file order.
 
         Raises InputError where the file as a whole cannot be read; a single bad record never raises.
+        """
+        ...
+
+    def again(self, kept: Sequence[Kept], *, source: str, device: str | None = None) -> Batch:
+        """Records this reader once set aside, as they were kept; ``source_offset``: the place in ``kept``.
+
+        ``source``, ``device``: as they were when the file was read (or another ``device``).
         """
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -17,7 +17,16 @@ LAST_US: Final = 253_402_300_799_000_000
 """Year 1 to 9999: clocks beyond are held to these, for the accept rules to refuse."""
 
 
+MOCK: Final = ("mock", "is_mock", "isMock", "isFromMockProvider")
+"""What apps call Android's ``Location.isMock()``."""
+
 _JSON: Final = (dict, list, int, float, type(None))
+
+
+class Broken(str):
+    """A record that is not JSON, as text."""
+
+    __slots__ = ()
 
 
 class BadRecordError(Exception):
@@ -52,6 +61,12 @@ def not_negative(value: float | None) -> float | None:
     return None if value is not None and value < 0 else value
 
 
+def flag(record: Mapping[str, Any], *names: str) -> bool | None:
+    """Is any of the fields ``names`` true (or 1)? None where none is there."""
+    values = [record[name] for name in names if name in record]
+    return any(value is True or value == 1 for value in values) if values else None
+
+
 def instant_us(record: Mapping[str, Any], *names: str) -> int | None:
     """The first of the fields ``names`` that is there, seconds since the epoch, as whole microseconds UTC.
 
@@ -69,6 +84,8 @@ def instant_us(record: Mapping[str, Any], *names: str) -> int | None:
 
 def mapping(value: Any, what: str) -> Mapping[str, Any]:
     """``value`` as an object. Raises BadRecordError where it is none."""
+    if isinstance(value, Broken):
+        raise BadRecordError(Reason.NOT_A_RECORD, f"{what} is not JSON in UTF-8")
     if not isinstance(value, dict):
         raise BadRecordError(Reason.NOT_A_RECORD, f"{what} is {type(value).__name__}, not an object")
     return value
@@ -86,10 +103,12 @@ def words(value: Any, what: str) -> str | None:
 
 
 class Collector:
-    """Gathers candidates of one file's records, and those that cannot be one."""
+    """Gathers candidates of some of a file's records, and those that cannot be one."""
 
-    def __init__(self, records: list[Any]) -> None:
+    def __init__(self, records: Sequence[Any], start: int = 0) -> None:
+        """``records``: those at the offsets from ``start`` on."""
         self._records = records
+        self._start = start
         self._fixes: dict[str, list[Any]] = {name: [] for name in CANDIDATE_FIXES.names}
         self._motion: dict[str, list[Any]] = {name: [] for name in CANDIDATE_MOTION.names}
         self._malformed: list[Malformed] = []
@@ -128,7 +147,7 @@ class Collector:
         )
 
     def _original(self, offset: int) -> str:
-        record = self._records[offset]
+        record = self._records[offset - self._start]
         return as_payload(record) if isinstance(record, _JSON) else str(record)
 
 

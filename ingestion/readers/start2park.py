@@ -10,7 +10,7 @@ receipt. ``label`` is a person's judgment, not a measurement: not read here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,9 +20,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingestion.readers.csvfile import TextRows, header_of, text_batches
+from ingestion.readers.csvfile import TextRows, header_of, rows_again, text_batches
 from ingestion.readers.parsing import cast_cells, numbers
-from ingestion.readers.port import CANDIDATE_FIXES, Batch, Malformed
+from ingestion.readers.port import CANDIDATE_FIXES, Batch, Kept, Malformed
 from ingestion.readers.reasons import Reason
 from parked.errors import InputError
 from parked.schemas import TIME
@@ -56,6 +56,10 @@ class Start2ParkReader:
         for rows in text_batches(path, check_header=check):
             yield _batch(rows, device)
 
+    def again(self, kept: Sequence[Kept], *, source: str, device: str | None = None) -> Batch:  # noqa: ARG002
+        """Kept rows. Without its neighbours nobody knows which pass of autumn's hour a row is of: set aside."""
+        return _batch(rows_again(kept), device, alone=True)
+
 
 def to_utc(local: pd.Series[Any], trip: pd.Series[Any]) -> pd.Series[Any]:
     """Naive Berlin wall times to UTC by the rule above; NaT where the time never was.
@@ -72,7 +76,13 @@ def to_utc(local: pd.Series[Any], trip: pd.Series[Any]) -> pd.Series[Any]:
     return zoned
 
 
-def _batch(rows: TextRows, device: str | None) -> Batch:
+def _twice(local: pd.Series[Any]) -> npt.NDArray[np.bool_]:
+    """Which wall times were in Berlin twice."""
+    zoned = local.dt.tz_localize(ZONE, ambiguous="NaT", nonexistent="shift_forward")
+    return np.asarray(zoned.isna() & local.notna(), dtype=np.bool_)
+
+
+def _batch(rows: TextRows, device: str | None, *, alone: bool = False) -> Batch:
     text = rows.columns
     count = len(rows)
     faults: dict[int, tuple[Reason, str]] = {}
@@ -86,6 +96,8 @@ def _batch(rows: TextRows, device: str | None) -> Batch:
     utc = to_utc(local.to_pandas(), text["TripID"].to_pandas())
     never = utc.isna().to_numpy() & ~np.asarray(pc.is_null(local).to_numpy(zero_copy_only=False), dtype=np.bool_)
     note(never, Reason.LOCAL_TIME_SKIPPED, "time")
+    if alone:
+        note(_twice(local.to_pandas()), Reason.LOCAL_TIME_REPEATED, "time")
     parsed: dict[str, Any] = {}
     for name in ("lat", "lon", "speed_kmh"):
         parsed[name], wrong = numbers(text[name])
@@ -103,6 +115,7 @@ def _batch(rows: TextRows, device: str | None) -> Batch:
             pa.nulls(count, TIME),
             pa.nulls(count, pa.string()),
             pa.array(rows.offsets),
+            pa.nulls(count, pa.bool_()),
         ],
         schema=CANDIDATE_FIXES,
     )

@@ -71,6 +71,8 @@ class IngestionRun(Base):
     device: Mapped[str | None]
     """the device the whole file was given to, where the records name none"""
     as_if_live: Mapped[bool] = mapped_column(default=False)
+    as_if_live_lag_s: Mapped[float | None]
+    """seconds after measurement that records without a time of receipt were taken as received"""
 
 
 class RawSegment(Base):
@@ -91,18 +93,47 @@ class RawSegment(Base):
 
 
 class QuarantinedRecord(Base):
-    """A refused record: kept with its reason, stops nobody else."""
+    """A refused record: kept with its reason, stops nobody else. A retry that takes it says so here."""
 
     __tablename__ = "quarantine"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[int] = mapped_column(ForeignKey("ingestion_run.id"), index=True)
-    source: Mapped[str]
+    source: Mapped[str] = mapped_column(index=True)
     source_offset: Mapped[int]
+    kind: Mapped[str | None]
+    """fixes or motion; null where the record could not be read at all"""
     reason: Mapped[str] = mapped_column(index=True)
     detail: Mapped[str]
     payload: Mapped[str] = mapped_column(Text)
+    whole: Mapped[bool] = mapped_column(default=True)
+    """is the payload all of the record? (an endless line is cut)"""
+    layout: Mapped[str | None] = mapped_column(Text)
+    """what the payload cannot be read without: a broken CSV line's column names, as JSON"""
     created_at: Mapped[datetime]
+    retry_id: Mapped[int | None] = mapped_column(ForeignKey("quarantine_retry.id"), index=True)
+    """the retry that took it; null while it is in quarantine"""
+    outcome: Mapped[str | None]
+    """accepted, duplicate, or ignored (it turned out to be of another kind)"""
+
+
+class QuarantineRetry(Base):
+    """One ``parked quarantine retry`` that took at least one record, or is under way."""
+
+    __tablename__ = "quarantine_retry"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    status: Mapped[str]
+    """running, done, failed"""
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    who: Mapped[str]
+    device: Mapped[str | None]
+    """the device the records were given to"""
+    accept_clock: Mapped[bool]
+    """stated times of receipt that clash with the phone's clock were set aside"""
+    tried: Mapped[int] = mapped_column(default=0)
+    taken: Mapped[int] = mapped_column(default=0)
 
 
 class Label(Base):

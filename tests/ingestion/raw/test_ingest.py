@@ -134,7 +134,6 @@ MISTAKES = {
     "words.txt": b"hello",
     "wrong.csv": b"device_id,lat\na,1\n",
     "headed.csv": b"device_id,event_time,lat,lon\n",
-    "latin.csv": b"device_id,event_time,lat,lon\n\xe9,2024-01-01T00:00:00Z,1,2\n",
     "cut.json": b'[{"metadata": {"key": "background/location"}, "data": {',
     "none.json": b'[{"_type": "location"',
     "cut.json.gz": gzip.compress(json.dumps([{"metadata": {"key": "x"}, "d": str(n)} for n in range(20000)]).encode())[

@@ -27,6 +27,7 @@ def batch(count: int = 5, first: int = 0) -> Batch:
     table = some_fixes(count, first=first)
     columns = {name: table[name] for name in table.column_names}
     columns |= {"platform": pa.nulls(count, pa.string()), "source_offset": pa.array(range(count), pa.int64())}
+    columns |= {"mock": pa.nulls(count, pa.bool_())}
     return Batch(
         fixes=pa.table([columns[name] for name in CANDIDATE_FIXES.names], schema=CANDIDATE_FIXES),
         malformed=[Malformed(count, Reason.NOT_A_RECORD, "torn", "nul \x00 and half \ud800" + "x" * 70_000)],
@@ -149,7 +150,7 @@ def test_files_measured_at_other_times_are_never_opened(home: Home, monkeypatch)
 
 def test_quarantine_keeps_any_text_and_no_endless_one(home: Home):
     home.log.append(batch(), source="a", reader="test", sha256="1", clock=CLOCK)
-    (row,) = find(home.engine, reason="not_a_record", run=1)
+    (row,) = find(home.engine, Selection(reason="not_a_record", run=1))
     assert row.payload.startswith("nul \\u0000 and half \\ud800xxx")
     assert row.payload.endswith("(cut)")
     assert len(row.payload) < 66_000

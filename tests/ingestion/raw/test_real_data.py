@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 
 import pyarrow.compute as pc
 import pytest
 
 from ingestion.raw.ingest import IngestReport
-from ingestion.raw.quarantine import count_by_reason
+from ingestion.raw.quarantine import Selection, count_by_reason
 from tests.ingestion.raw.conftest import Home, open_home
 
-DATA = Path(__file__).parents[4] / "shared" / "data"
+DATA = Path(os.environ.get("PARKED_REAL_DATA") or Path(__file__).parents[4] / "shared" / "data")
 
 pytestmark = [
     pytest.mark.real,
-    pytest.mark.skipif(not DATA.is_dir(), reason="the shared real data is not beside the repository"),
+    pytest.mark.skipif(not DATA.is_dir(), reason="the shared real data is not there (set PARKED_REAL_DATA)"),
 ]
 
 
@@ -49,7 +50,7 @@ def test_every_record_is_accounted_for(everything, folder):
     assert total.accepted > 0.9 * total.read
     reasons: dict[str, int] = {}
     for file in report.files:
-        for reason, count in count_by_reason(home.engine, run=file.run).items():
+        for reason, count in count_by_reason(home.engine, Selection(run=file.run)).items():
             reasons[reason] = reasons.get(reason, 0) + count
     assert reasons == REASONS[folder]
 

@@ -22,7 +22,7 @@ HOUR = timedelta(hours=1)
 
 def fix(**changes: Any) -> dict[str, Any]:
     base = {"device_id": "a", "event_time": NOW - HOUR, "lat": 52.5, "lon": 13.4, "accuracy_m": 5.0}
-    return base | {"speed_mps": 1.0, "received_at": NOW, "platform": None, "source_offset": 0} | changes
+    return base | {"speed_mps": 1.0, "received_at": NOW, "platform": None, "source_offset": 0, "mock": None} | changes
 
 
 def fixes(*rows: dict[str, Any]) -> Checked:
@@ -50,6 +50,8 @@ def fixes(*rows: dict[str, Any]) -> Checked:
         ({"lon": -180.0001}, "position_out_of_range"),
         ({"lat": 1e300, "lon": 0.0}, "position_out_of_range"),
         ({"lat": 0.0, "lon": -0.0}, "null_island"),
+        ({"lat": 4e-8, "lon": 0.0}, "null_island"),
+        ({"mock": True}, "mock_position"),
     ],
 )
 def test_each_impossible_fix_has_its_reason_and_spares_its_neighbours(changes, reason):
@@ -65,7 +67,8 @@ def test_each_impossible_fix_has_its_reason_and_spares_its_neighbours(changes, r
         {"accuracy_m": 0.0},
         {"accuracy_m": -1.0},
         {"lat": 90.0, "lon": 180.0},
-        {"lat": 0.0, "lon": 1e-9},
+        {"lat": 0.0, "lon": 1e-6},
+        {"mock": False},
         {"event_time": datetime(2005, 1, 1, tzinfo=UTC)},
         {"event_time": NOW + 23 * HOUR},
         {"received_at": NOW - 2 * HOUR},  # written before it was measured: clocks differ
@@ -141,8 +144,11 @@ def test_each_impossible_motion_record_has_its_reason(changes, reason):
     assert motion(**changes).reasons == [reason]
 
 
-@pytest.mark.parametrize(
-    ("sent", "kept"), [(0.0, 0.0), (1.0, 1.0), (1.5, None), (-1.0, None), (math.nan, None), (None, None)]
-)
-def test_a_confidence_outside_its_scale_becomes_null(sent, kept):
+@pytest.mark.parametrize(("sent", "kept"), [(0.0, 0.0), (1.0, 1.0), (math.nan, None), (None, None)])
+def test_a_confidence_on_its_scale_is_kept_and_none_is_null(sent, kept):
     assert motion(confidence=sent).accepted["confidence"].to_pylist() == [kept]
+
+
+@pytest.mark.parametrize("sent", [1.5, -1.0, math.inf, -math.inf])
+def test_a_confidence_outside_its_scale_is_refused(sent):
+    assert motion(confidence=sent).reasons == ["confidence_out_of_range"]

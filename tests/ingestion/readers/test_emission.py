@@ -50,6 +50,7 @@ def test_a_location_becomes_a_fix_received_when_it_was_written(tmp_path):
         "received_at": moment(T + 2),
         "platform": "android",
         "source_offset": 0,
+        "mock": None,
     }
 
 
@@ -158,7 +159,7 @@ def test_any_clock_becomes_a_printable_candidate(tmp_path, seconds):
         (b"", "empty"),
         (b"[]", "holds no records"),
         (b'[{"metadata": {"key": 1', "not JSON"),
-        (b'[{"metadata": {"key": "\xff"}}]', "not UTF-8"),
+        (b'[{"metadata": {"key": "\xff"}}]', "not JSON in UTF-8"),
         (b"[" * 100_000, "not JSON"),
     ],
 )

@@ -45,9 +45,8 @@ def test_times_of_every_spelling(tmp_path, text, moment):
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        ('<trkpt lat="x" lon="2"/>', "not_a_record"),
-        ('<trkpt lon="2"/>', "not_a_record"),
-        ('<trkpt lat="1" lon="2"><ele>high</ele></trkpt>', "not_a_record"),
+        ('<trkpt lat="x" lon="2"/>', "bad_number"),
+        ('<trkpt lat="1_0" lon="2"/>', "bad_number"),
         ('<trkpt lat="1" lon="2"><time>noon</time></trkpt>', "bad_time"),
         ('<trkpt lat="1" lon="2"><time>2024-02-31T00:00:00Z</time></trkpt>', "bad_time"),
     ],

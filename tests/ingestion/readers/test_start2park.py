@@ -36,6 +36,7 @@ def test_a_waypoint_becomes_a_fix_of_its_trip(tmp_path):
         "received_at": None,
         "platform": None,
         "source_offset": 0,
+        "mock": None,
     }
 
 
