@@ -64,6 +64,7 @@ def progress(label: str) -> Iterator[Advance]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         console=console,
+        disable=not console.is_interactive,  # a bar that cannot move would only leave an empty line
     ) as bar:
         task = bar.add_task(label, total=None)
 
@@ -75,8 +76,11 @@ def progress(label: str) -> Iterator[Advance]:
         try:
             yield advance
         except BaseException:
-            bar.update(task, visible=False)  # an error is one line, without half a bar above it
+            bar.live.transient = True  # an error is one line, without half a bar above it
             raise
         if not bar.finished:
             done = bar.tasks[0].completed or 1
             bar.update(task, total=done, completed=done)
+    if not console.is_interactive:
+        state = bar.tasks[0]
+        console.print(f"{label}: {state.completed:g} in {state.elapsed or 0:.0f} s", markup=False, highlight=False)

@@ -6,6 +6,7 @@ import sys
 import warnings
 
 import typer
+from typer.exceptions import TyperException
 
 from cli import facts, features, labels, models, monitor, quarantine, tokens
 from cli.demo.command import demo
@@ -50,7 +51,14 @@ def main() -> None:
     # Libraries warn of their own libraries (and Feast turns such warnings on again): not the user's to mend.
     warnings.showwarning = lambda *_args, **_options: None
     try:
-        app()
+        code = app(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except TyperException as error:  # an option or argument that cannot be
+        sys.stderr.write(_one_line(error) + "\n")
+        sys.exit(2)
+    except typer.Abort:
+        sys.stderr.write("parked: stopped\n")
+        sys.exit(130)
     except ParkedError as error:
         sys.stderr.write(f"parked: {error}\n")
         sys.exit(error.exit_code)
@@ -59,6 +67,16 @@ def main() -> None:
         reason = error.strerror or str(error).splitlines()[0]
         sys.stderr.write(f"parked: {where}{reason}; check the path and its permissions\n")
         sys.exit(2)
+
+
+def _one_line(error: TyperException) -> str:
+    """What is wrong and where help is; a group named without a command answers with its help instead."""
+    said = error.format_message()
+    if said.startswith("Usage:"):
+        return said
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "parked"
+    return f"parked: {' '.join(said.split()).rstrip('.')}; see {command} --help"
 
 
 if __name__ == "__main__":

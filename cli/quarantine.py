@@ -106,6 +106,7 @@ def retry(
     from cli.inputs import user_name
     from ingestion.raw.log import RawLog
     from ingestion.raw.quarantine import Selection
+    from ingestion.raw.retry import check_override
     from ingestion.raw.retry import retry as retry_records
     from parked.clock import system_clock
     from parked.opsdb.engine import open_database
@@ -113,6 +114,7 @@ def retry(
 
     settings = load_settings()
     selection = Selection(ids=records or None, run=run, reason=_checked(reason), source=source)
+    check_override(selection, device, accept_clock)
     with progress("trying again") as advance:
         shown = 0
 

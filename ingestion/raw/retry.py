@@ -83,10 +83,7 @@ def retry(
 
     Raises InputError for an override without a selection, NotFoundError for an id that is not in quarantine.
     """
-    if selection.everything and (device is not None or accept_clock):
-        raise InputError(
-            "an override for all of quarantine at once", mend="say which: IDs, --run, --reason or --source"
-        )
+    check_override(selection, device, accept_clock)
     with log.locked(clock) as known:
         now = clock()
         chosen = _chosen(log, selection)
@@ -111,6 +108,14 @@ def retry(
         if not outcomes:
             _undo(log, known, number, done)
         return RetryReport(number if outcomes else None, tried, dict(outcomes), dict(left))
+
+
+def check_override(selection: Selection, device: str | None, accept_clock: bool) -> None:
+    """Raises InputError for an override of everything."""
+    if selection.everything and (device is not None or accept_clock):
+        raise InputError(
+            "an override for all of quarantine at once", mend="say which: IDs, --run, --reason or --source"
+        )
 
 
 def _chosen(log: RawLog, selection: Selection) -> list[tuple[IngestionRun, list[int]]]:

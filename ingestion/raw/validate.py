@@ -130,7 +130,9 @@ def _detail(reason: Reason, row: dict[str, Any]) -> str:
         return f"activity={row['activity']!r:.80}"
     if reason is Reason.CONFIDENCE_OUT_OF_RANGE:
         return f"confidence={row['confidence']}"
-    return f"lat={row['lat']} lon={row['lon']}"
+    place = f"lat={row['lat']} lon={row['lon']}"
+    swapped = reason is Reason.POSITION_OUT_OF_RANGE and abs(row["lon"]) <= 90.0 < abs(row["lat"]) <= 180.0
+    return f"{place} (swapped?)" if swapped else place
 
 
 def _iso(moment: datetime | None) -> str:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import insert
 
-from ingestion.raw.quarantine import count_by_reason, find, get
+from ingestion.raw.quarantine import Selection, count_by_reason, find, get
 from ingestion.readers.port import CANDIDATE_FIXES, Batch, Malformed
 from ingestion.readers.reasons import Reason
 from parked.clock import fixed_clock
@@ -155,7 +155,7 @@ def test_quarantine_keeps_any_text_and_no_endless_one(home: Home):
     assert row.payload.endswith("(cut)")
     assert len(row.payload) < 66_000
     assert get(home.engine, row.id) == row
-    assert find(home.engine, run=99) == []
+    assert find(home.engine, Selection(run=99)) == []
     with pytest.raises(NotFoundError, match="no record 99"):
         get(home.engine, 99)
 
