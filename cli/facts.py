@@ -83,12 +83,17 @@ def compile_engine() -> None:
 
     Example: parked facts compile
     """
+    import numpy as np
+
     from ingestion.facts.build import build_facts
+    from ingestion.facts.kernel.types import RECORD
     from ingestion.facts.rules import load_rules
+    from ingestion.facts.stream import StopStream
     from parked.schemas import FIXES
 
     with progress("compiling the stop engine"):
         build_facts(FIXES.empty_table(), None, load_rules())
+        StopStream(load_rules()).feed(np.zeros(0, RECORD))
 
 
 @app.command()

@@ -31,6 +31,13 @@ class Canonical:
     refused: dict[str, int]
     """rows that cannot enter the machine, by reason code (they stay in raw)"""
 
+    def of(self, device: str) -> Records:
+        """The records of one device; none where it is not there."""
+        if device not in self.devices:
+            return self.records[:0]
+        code = self.devices.index(device)
+        return self.records[self.bounds[code] : self.bounds[code + 1]]
+
 
 class Taker:
     """Takes tables of measurements as records, chunk by chunk; devices get ``codes`` in order of appearance."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Final
 
 import numba
 
@@ -25,9 +26,11 @@ def _cache_folder() -> Path:
 
 
 _FOLDER = _cache_folder()
+VERSION: Final = _FOLDER.name.removeprefix("compiled-")
+"""Changes with every change of the kernel's sources."""
 numba.config.CACHE_DIR = str(_FOLDER)
 
 
 def is_compiled() -> bool:
     """Whether this version of the kernel was compiled on this machine before (compiling takes about half a minute)."""
-    return any(_FOLDER.rglob("arrivals._build-*.nbc"))
+    return all(any(_FOLDER.rglob(f"{entry}-*.nbc")) for entry in ("arrivals._build", "stream.feed"))

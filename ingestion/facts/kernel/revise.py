@@ -56,7 +56,7 @@ def revised(rows: Any, prefixes: Any) -> Any:
 
     rows: ROW array grouped by device, in order of moment within; prefixes: uint64 [devices, 2]; names: uint64 [n, 2].
     Within one moment the last word of a fact counts; a fact that was never visible cannot be retracted; a word said
-    twice is no revision.
+    twice is no revision. A retraction repeats what it takes back (``rows`` is changed to say so).
     """
     kept = np.empty(len(rows), np.int64)
     revision = np.empty(len(rows), np.int32)
@@ -85,6 +85,12 @@ def revised(rows: Any, prefixes: Any) -> Any:
                 rows[at].status == RETRACTED and rows[kept[n - 1]].status == RETRACTED
             ):
                 continue
+            if rows[at].status == RETRACTED:
+                # What is taken back is what was said last, whichever way led here.
+                known = rows[at].known
+                rows[at] = rows[kept[n - 1]]
+                rows[at].known = known
+                rows[at].status = RETRACTED
             number += 1
             kept[n] = at
             revision[n] = number
@@ -103,10 +109,16 @@ def revised(rows: Any, prefixes: Any) -> Any:
                 j -= 1
             kept[j], revision[j] = at, number
         lo = hi
-    names = np.empty((n, 2), np.uint64)
-    for i in range(n):
-        names[i, 0], names[i, 1] = _name(rows[kept[i]], prefixes)
-    return kept[:n], revision[:n], names
+    return kept[:n], revision[:n], names_of(rows, kept[:n], prefixes)
+
+
+@njit()
+def names_of(rows: Any, at: Any, prefixes: Any) -> Any:
+    """uint64 [n, 2]: the names of the facts of the rows at positions ``at`` (int64 [n])."""
+    names = np.empty((len(at), 2), np.uint64)
+    for i in range(len(at)):
+        names[i, 0], names[i, 1] = _name(rows[at[i]], prefixes)
+    return names
 
 
 @njit()
