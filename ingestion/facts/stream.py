@@ -14,9 +14,8 @@ from typing import Any, Final, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ingestion.facts.canonical import Canonical, Records
+from ingestion.facts.canonical import Canonical, Records, canonical_of
 from ingestion.facts.kernel import arrivals
-from ingestion.facts.kernel.records import ordered
 from ingestion.facts.kernel.stream import KEPT, META, feed
 from ingestion.facts.kernel.types import RECORD, ROOM, ROW, SINK, SLOTS, STATE
 from ingestion.facts.rules import Rules
@@ -163,14 +162,14 @@ class StopStream:
         before = self._meta[code]
         newest = max(int(before["recv"]), int(batch["recv"].max()))
         since = int(batch["recv"].min())
-        mine = past.of(self.devices[code])
-        everything = np.concatenate([mine, batch])
+        name = self.devices[code]
+        everything = np.concatenate([past.of(name), batch])
         everything = everything[everything["recv"] <= newest]
         everything["device"] = 0
-        records, bounds = ordered(everything, 1)
-        rows = arrivals.build(bounds, records, self._rules)
+        known = canonical_of(everything, {name: 0}, {})
+        rows = arrivals.build(known.bounds, known.records, self._rules)
         rows = rows[rows["known"] >= since]
         rows["device"] = code
-        records["device"] = code
-        self.adopt(records)
+        known.records["device"] = code
+        self.adopt(known.records)
         return Rewritten(code, since, rows)
