@@ -29,12 +29,14 @@ from bentos.messages import (
     ScoreRequest,
     WhereParkedRequest,
 )
-from bentos.ports import NotReadyError, Readiness
+from bentos.messages_explain import CorrectRequest, ExplainRequest
+from bentos.ports import NotReadyError, Readiness, UnknownAnswerError
 from parked.errors import ConflictError, UserError
 from parked.tokens import Kind
 
 if TYPE_CHECKING:
     from bentos.application import Application
+    from bentos.hindsight import Hindsight
     from bentos.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -51,6 +53,7 @@ class Worker(Protocol):
     config: ServingConfig
     metrics: Metrics
     application: Application
+    hindsight: Hindsight
     gatekeeper: Gatekeeper
 
     def readiness(self) -> Readiness:
@@ -87,8 +90,8 @@ class _Endpoint:
     """How a path is answered: the request's type, the use case, and which pool of threads it may block."""
 
     request: type[Question]
-    answer: Callable[[Any, Any], BaseModel]
-    """(Application, request) → answer"""
+    answer: Callable[[Worker, Any, Grant], BaseModel]
+    """(worker, request, what its sender may) → answer"""
     pool: str
     methods: tuple[str, ...] = ("POST",)
     kind: Kind = "read"
@@ -96,15 +99,16 @@ class _Endpoint:
 
 
 _ENDPOINTS = {
-    "/where_parked": _Endpoint(
-        WhereParkedRequest, lambda application, request: application.where_parked(request), "features"
-    ),
-    "/score": _Endpoint(ScoreRequest, lambda application, request: application.score(request), "features"),
-    "/confirm": _Endpoint(
-        ConfirmRequest, lambda application, request: application.confirm(request), "labels", kind="write"
-    ),
-    "/model": _Endpoint(ModelRequest, lambda application, _request: application.model(), "none", ("GET", "POST")),
+    "/where_parked": _Endpoint(WhereParkedRequest, lambda w, ask, _: w.application.where_parked(ask), "features"),
+    "/score": _Endpoint(ScoreRequest, lambda w, ask, _: w.application.score(ask), "features"),
+    "/confirm": _Endpoint(ConfirmRequest, lambda w, ask, _: w.application.confirm(ask), "labels", kind="write"),
+    "/correct": _Endpoint(CorrectRequest, lambda w, ask, may: w.hindsight.correct(ask, may), "labels", kind="write"),
+    "/explain": _Endpoint(ExplainRequest, lambda w, ask, may: w.hindsight.explain(ask, may), "explain"),
+    "/model": _Endpoint(ModelRequest, lambda w, _ask, _may: w.application.model(), "none", ("GET", "POST")),
 }
+_SOON = ((b"retry-after", b"1"),)
+_QUEUES = {"explain": 8}
+"""Requests that may wait for a pool, where that is not ``max_waiting``: explaining takes tens of milliseconds."""
 
 _BENTOML_PATHS = ("/metrics", "/livez", "/healthz", "/docs.json", "/schema.json", "/")
 _BENTOML_PREFIXES = ("/static_content/", "/assets/")
@@ -120,8 +124,9 @@ class Door:
         self._pools = {
             "features": ThreadPoolExecutor(1, thread_name_prefix="features"),
             "labels": ThreadPoolExecutor(1, thread_name_prefix="labels"),
+            "explain": ThreadPoolExecutor(1, thread_name_prefix="explain"),
         }
-        self._waiting = 0
+        self._waiting = dict.fromkeys(self._pools, 0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer our own paths; hand BentoML its own; 404 the rest."""
@@ -152,10 +157,12 @@ class Door:
         _require(grant, endpoint.kind, request.about())
         try:
             if endpoint.pool == "none":
-                return endpoint.answer(worker.application, request)
-            return await self._on_thread(worker, endpoint, request)
+                return endpoint.answer(worker, request, grant)
+            return await self._on_thread(worker, endpoint, request, grant)
         except NotReadyError as error:
-            raise HttpError(503, "not_ready", str(error)) from None
+            raise HttpError(503, "not_ready", str(error), headers=_SOON) from None
+        except UnknownAnswerError as error:
+            raise HttpError(404, "unknown_answer", str(error)) from None
         except ConflictError as error:
             raise HttpError(409, "conflict", str(error)) from None
         except UserError as error:
@@ -167,19 +174,20 @@ class Door:
             log.error("request_failed", path=scope["path"], error=type(error).__name__, exc_info=True)
             raise HttpError(500, "internal", "the request failed; the server's log says why") from None
 
-    async def _on_thread(self, worker: Worker, endpoint: _Endpoint, request: BaseModel) -> BaseModel:
+    async def _on_thread(self, worker: Worker, endpoint: _Endpoint, request: Question, grant: Grant) -> BaseModel:
         """Run the use case on its pool; a full queue or a slow store is a quick 503, not a pile-up."""
-        if self._waiting >= worker.config.max_waiting:
-            raise HttpError(503, "overloaded", "too many requests are waiting; ask again")
+        pool = endpoint.pool
+        if self._waiting[pool] >= _QUEUES.get(pool, worker.config.max_waiting):
+            raise HttpError(503, "overloaded", "too many requests are waiting; ask again", headers=_SOON)
         loop = asyncio.get_running_loop()
-        self._waiting += 1
+        self._waiting[pool] += 1
         try:
-            work = loop.run_in_executor(self._pools[endpoint.pool], endpoint.answer, worker.application, request)
+            work = loop.run_in_executor(self._pools[pool], endpoint.answer, worker, request, grant)
             return await asyncio.wait_for(work, worker.config.store_timeout_s)
         except TimeoutError:
-            raise HttpError(503, "store_slow", "the store did not answer in time; ask again") from None
+            raise HttpError(503, "store_slow", "the store did not answer in time; ask again", headers=_SOON) from None
         finally:
-            self._waiting -= 1
+            self._waiting[pool] -= 1
 
 
 def _require(grant: Grant, kind: Kind, devices: Sequence[str]) -> None:

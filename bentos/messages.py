@@ -42,7 +42,9 @@ class Question(_Request):
         return ()
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
+    """An answer, or a part of one."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
@@ -108,7 +110,7 @@ class ModelRequest(Question):
     """No question: what is being served."""
 
 
-class Place(_Answer):
+class Place(Answer):
     """Where a vehicle was left."""
 
     candidate_id: str
@@ -120,14 +122,14 @@ class Place(_Answer):
     probability: float = Field(description="calibrated, 0-1: that this is a parking")
 
 
-class ModelRef(_Answer):
+class ModelRef(Answer):
     """Which model answered."""
 
     tag: str
     generation: int
 
 
-class WhereParkedAnswer(_Answer):
+class WhereParkedAnswer(Answer):
     """``parked`` with a spot, ``driving``, or ``unknown``; always with a reason."""
 
     answer_id: str
@@ -148,7 +150,7 @@ class WhereParkedAnswer(_Answer):
 Unscored = Literal["unknown_device", "no_candidates", "unknown_candidate"]
 
 
-class ScoredDevice(_Answer):
+class ScoredDevice(Answer):
     """The answer to one item; ``reason`` says why ``candidates`` is empty."""
 
     device_id: str
@@ -156,7 +158,7 @@ class ScoredDevice(_Answer):
     candidates: list[Place]
 
 
-class ScoreAnswer(_Answer):
+class ScoreAnswer(Answer):
     """One result per item, in the items' order."""
 
     answer_id: str
@@ -165,14 +167,14 @@ class ScoreAnswer(_Answer):
     rules_version: str
 
 
-class ConfirmAnswer(_Answer):
+class ConfirmAnswer(Answer):
     """The label is stored; ``duplicate`` where it was already."""
 
     stored: Literal[True]
     duplicate: bool
 
 
-class ModelAnswer(_Answer):
+class ModelAnswer(Answer):
     """What is being served."""
 
     model: ModelRef
@@ -186,7 +188,7 @@ class ModelAnswer(_Answer):
     metrics: dict[str, float]
 
 
-class Fault(_Answer):
+class Fault(Answer):
     """What went wrong."""
 
     code: str
@@ -194,7 +196,7 @@ class Fault(_Answer):
     field: str | None = None
 
 
-class ErrorAnswer(_Answer):
+class ErrorAnswer(Answer):
     """The one shape of every error."""
 
     error: Fault

@@ -30,7 +30,7 @@ class Metrics:
         )
         self.compiled = Gauge(
             "parked_model_trees_compiled",
-            "1: the model's trees are evaluated as arrays, proved equal to CatBoost's; 0: by CatBoost, twenty times slower",
+            "1: the trees are evaluated as arrays, proved equal to CatBoost; 0: by CatBoost, twenty times slower",
             registry=registry,
             multiprocess_mode="livemin",
         )

@@ -42,6 +42,13 @@ class NotReadyError(Exception):
     """The service cannot answer yet (no model, no feature store); the text says what to do. Becomes a 503."""
 
 
+class UnknownAnswerError(Exception):
+    """No such answer for who asks: never given, no candidate weighed, expired, dropped, or another's. Becomes a 404."""
+
+    def __init__(self, why: str = "no such answer: never given, without a candidate, expired, or not yours") -> None:
+        super().__init__(why)
+
+
 @dataclass(frozen=True)
 class Readiness:
     """Whether questions can be answered, and what is wrong (which it may be even while they can)."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import gc
 import os
-import uuid
 from collections.abc import Callable
 
 import structlog
 
+from bentos.answer_id import answer_ids
 from bentos.application import Application
 from bentos.champion import Champion, ChampionWatch, Poller
 from bentos.config import ServingConfig
 from bentos.gatekeeper import OPEN, REFRESH_S, Gatekeeper, refresh
+from bentos.hindsight import Hindsight
+from bentos.logged import AnswerLog
 from bentos.metrics import Metrics
 from bentos.ports import CandidateKey, FeatureSource, LabelSink, Readiness
 from bentos.prediction_log import PredictionLog
@@ -41,7 +43,7 @@ class Runtime:
         labels: LabelSink,
         seed: Pointer | None = None,
         gatekeeper: Gatekeeper = OPEN,
-        new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+        new_id: Callable[[], str] | None = None,
     ) -> None:
         """``open_source`` may take seconds and raise; it is tried until it succeeds. ``seed``: what is served until
         something is published."""
@@ -79,7 +81,13 @@ class Runtime:
             log=self._log,
             metrics=metrics,
             clock=clock,
-            new_id=new_id,
+            new_id=new_id or answer_ids(clock),
+        )
+        self.hindsight = Hindsight(
+            AnswerLog(settings.predictions_dir, self._log.flush, clock, flush_s=config.log_flush_s),
+            load=lambda tag: load_scorer(model_dir_of(settings, tag), tag),
+            source=lambda: self._source,
+            confirm=self.application.confirm,
         )
 
     def start(self) -> None:

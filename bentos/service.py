@@ -23,6 +23,8 @@ from bentos.messages import (
     WhereParkedAnswer,
     WhereParkedRequest,
 )
+from bentos.messages_explain import CorrectAnswer, CorrectRequest, ExplainAnswer, ExplainRequest
+from parked.tokens import EVERYTHING
 
 if TYPE_CHECKING:
     from bentos.runtime import Runtime
@@ -79,6 +81,16 @@ class WhereYouParked:
     def confirm(self, request: ConfirmRequest, /) -> ConfirmAnswer:
         """A person says: my vehicle was (not) parked there then. Idempotent."""
         return self._runtime.application.confirm(request)
+
+    @bentoml.api
+    def correct(self, request: CorrectRequest, /) -> CorrectAnswer:
+        """A person says: this answer was wrong, or where the vehicle really was. Idempotent."""
+        return self._runtime.hindsight.correct(request, EVERYTHING)
+
+    @bentoml.api
+    def explain(self, request: ExplainRequest, /) -> ExplainAnswer:
+        """Why was this answered? By the model that answered, from what it was given."""
+        return self._runtime.hindsight.explain(request, EVERYTHING)
 
     @bentoml.api
     def model(self, _request: ModelRequest, /) -> ModelAnswer:

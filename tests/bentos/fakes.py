@@ -110,6 +110,7 @@ DEVICES = {
         False,
         NOW_US - HOUR_US,
     ),
+    "phone-corrected": DeviceFacts("phone-corrected", (candidate("home", 5),), False, NOW_US - HOUR_US),
     "phone-driving": DeviceFacts(
         "phone-driving", (candidate("office", 3, ended_at_us=NOW_US - HOUR_US // 2, return_m=20.0),), True, NOW_US - 1
     ),

@@ -68,7 +68,7 @@ def code(reply: httpx.Response) -> tuple[int, str]:
     return reply.status_code, reply.json()["error"]["code"]
 
 
-@pytest.mark.parametrize("path", ["/where_parked", "/score", "/confirm", "/model"])
+@pytest.mark.parametrize("path", ["/where_parked", "/score", "/confirm", "/correct", "/explain", "/model"])
 def test_without_a_token_nothing_is_answered_nor_even_read(guarded: Guarded, path: str) -> None:
     reply = guarded.ask(None, "POST", path, content=b"{not json")
     assert code(reply) == (401, "unauthorized")
@@ -102,6 +102,18 @@ def test_reading_and_writing_are_apart(guarded: Guarded) -> None:
     confirm = lambda token: guarded.ask(token, "POST", "/confirm", json=CONFIRMATION)  # noqa: E731
     assert (guarded.where(reader, "phone-parked").status_code, confirm(writer).status_code) == (200, 200)
     assert code(guarded.where(writer, "phone-parked")) == code(confirm(reader)) == (403, "forbidden")
+
+
+def test_anothers_answer_is_no_answer(guarded: Guarded) -> None:
+    mine, other = guarded.token("phone-parked"), guarded.token("phone-jam")
+    answer_id = guarded.where(mine, "phone-parked").json()["answer_id"]
+    explain = lambda token: guarded.ask(token, "POST", "/explain", json={"answer_id": answer_id})  # noqa: E731
+    assert explain(mine).json()["reproduced"] is True
+    assert code(explain(other)) == (404, "unknown_answer")
+    told = {"answer_id": answer_id, "wrong": True}
+    assert code(guarded.ask(other, "POST", "/correct", json=told)) == (404, "unknown_answer")
+    reader = guarded.token("phone-parked", kinds=("read",))
+    assert code(guarded.ask(reader, "POST", "/correct", json=told)) == (403, "forbidden")
 
 
 def test_a_revoked_token_ends_within_seconds_while_the_server_runs(guarded: Guarded) -> None:

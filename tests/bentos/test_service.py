@@ -296,4 +296,4 @@ def test_each_worker_reports_what_it_serves(served: Served, client: httpx.Client
 def test_what_evaluates_the_model_is_told(served: Served, client: httpx.Client) -> None:
     """The fakes' model has counters over categories, which arrays do not hold."""
     assert metric(client, "parked_model_trees_compiled") == 0
-    assert [w.trees for w in live_workers(workers_dir(served.settings), NOW)] == ["catboost"]
+    assert [w.trees for w in live_workers(workers_dir(served.settings))] == ["catboost"]

@@ -1,0 +1,36 @@
+"""Ids of answers: 32 hex digits that say when, so that one answer is found in the log without reading it all.
+
+14 digits of microseconds since the epoch (until the year 4253), then 72 random bits: as unguessable as it needs to be
+beside tokens, unique without any coordination between workers.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable
+from typing import Final
+
+from parked.clock import Clock, to_us
+
+_ID: Final = re.compile(r"[0-9a-f]{32}")
+
+
+def answer_ids(clock: Clock, getrandbits: Callable[[int], int] | None = None) -> Callable[[], str]:
+    """Makes ids. ``getrandbits``: ``random.Random.getrandbits``; default: a generator seeded by the system.
+
+    >>> from datetime import UTC, datetime
+    >>> answer_ids(lambda: datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC), lambda _bits: 10)()
+    '000000000f424000000000000000000a'
+    """
+    bits = getrandbits or random.Random().getrandbits
+    return lambda: f"{to_us(clock()):014x}{bits(72):018x}"
+
+
+def asked_us(answer_id: str) -> int | None:
+    """When the answer was given, microseconds since the epoch; None for what is no id of ours.
+
+    >>> asked_us("000000000f424000000000000000000a"), asked_us("my answer")
+    (1000000, None)
+    """
+    return int(answer_id[:14], 16) if _ID.fullmatch(answer_id) else None

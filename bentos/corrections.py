@@ -1,0 +1,104 @@
+"""A person corrects an answer: what was wrong and what was true become labels, as confirmations do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from bentos.logged import AnswerLog, LoggedAnswer
+from bentos.messages import ConfirmAnswer, ConfirmRequest
+from bentos.messages_explain import CorrectAnswer, CorrectRequest
+from bentos.ports import DeviceFacts
+from parked.clock import from_us
+from parked.errors import ConflictError
+from parked.tokens import Grant
+
+Verdict = Literal["parked", "not_parked"]
+
+
+class Corrections:
+    """Corrects past answers. Blocks: on the labels' thread."""
+
+    def __init__(
+        self,
+        answers: AnswerLog,
+        *,
+        threshold: Callable[[str], float],
+        facts: Callable[[str], DeviceFacts | None],
+        confirm: Callable[[ConfirmRequest], ConfirmAnswer],
+    ) -> None:
+        """``threshold``: of a model by its tag; ``facts``: what the store knows of a phone now (raises NotReadyError);
+        ``confirm`` stores one label, once."""
+        self._answers = answers
+        self._threshold = threshold
+        self._facts = facts
+        self._confirm = confirm
+
+    def correct(self, request: CorrectRequest, grant: Grant) -> CorrectAnswer:
+        """Store ``not_parked`` at the answered spot (``wrong``) and ``parked`` at the true one (``actual``), each once.
+
+        Raises UnknownAnswerError, NotReadyError, InputError (a moment to come), ConflictError where the answer named no
+        spot, the spot is out of sight, or the key was used for something else.
+        """
+        logged = self._answers.find(request.answer_id, grant.allows)
+        device_id = self._device(logged)
+        told: list[ConfirmRequest] = []
+        if request.wrong:
+            told.append(self._denial(logged, device_id))
+        if request.actual is not None:
+            actual = request.actual
+            told.append(
+                ConfirmRequest(
+                    device_id=device_id,
+                    at=actual.at,
+                    lat=actual.lat,
+                    lon=actual.lon,
+                    verdict="parked",
+                    answer_id=logged.answer_id,
+                    key=request.key and f"correct/{request.key}",
+                )
+            )
+        stored = [self._store(one) for one in told]
+        return CorrectAnswer(stored=True, labels=[one.verdict for one in told], duplicate=not any(stored))
+
+    def _store(self, told: ConfirmRequest) -> bool:
+        try:
+            return not self._confirm(told).duplicate
+        except ConflictError:
+            if told.verdict == "not_parked":
+                return False  # said before; the spot's place was refined since, the judgment stands where it was made
+            raise
+
+    def _denial(self, logged: LoggedAnswer, device_id: str) -> ConfirmRequest:
+        """``not_parked`` where the answer had put the vehicle."""
+        spot = self._spot(logged)
+        facts = self._facts(device_id)
+        place = next((c for c in facts.candidates if c.candidate_id == spot), None) if facts else None
+        if place is None:
+            raise ConflictError(
+                "the answered spot is no longer among the phone's newest",
+                mend="say not_parked at its place and time to /confirm",
+            )
+        return ConfirmRequest(
+            device_id=device_id,
+            at=from_us(place.left_at_us),
+            lat=place.lat,
+            lon=place.lon,
+            verdict="not_parked",
+            answer_id=logged.answer_id,
+            key=f"correct/{logged.answer_id}",
+        )
+
+    def _device(self, logged: LoggedAnswer) -> str:
+        if logged.state == "score":
+            raise ConflictError("a batch of scores is no answer to correct", mend="send each to /confirm")
+        return logged.candidates[0].device_id
+
+    def _spot(self, logged: LoggedAnswer) -> str:
+        """The candidate that was answered: the newest that counts as a parking (``answer.decide``)."""
+        if logged.state != "parked":
+            raise ConflictError(f"the answer was {logged.state}: it named no spot", mend="say where it was: actual")
+        threshold = self._threshold(logged.model_tag)
+        return next(
+            c.candidate_id for c in sorted(logged.candidates, key=lambda c: c.rank) if c.probability >= threshold
+        )

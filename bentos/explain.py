@@ -1,0 +1,188 @@
+"""Why was this answered? SHAP values in words, from the log's own features, by the very model that answered.
+
+SHAP: Lundberg et al. 2018 (TreeSHAP), as CatBoost computes it: per feature what it added to the raw margin; with the
+expected margin they sum to it exactly. Calibration is linear in the margin, so scaled by its slope they sum to the
+log-odds of the calibrated probability.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Final
+
+from bentos.logged import AnswerLog, LoggedCandidate
+from bentos.messages import ModelRef
+from bentos.messages_explain import ExplainAnswer, Explained, ExplainRequest, Reason
+from bentos.ports import UnknownAnswerError
+from bentos.scorer import Scorer
+from feature_repo.declare import DECLARED, declared
+from parked.errors import InternalError, NotFoundError
+from parked.tokens import Grant
+
+MODELS: Final = 4
+"""Models kept loaded for explaining; a past answer may be of one that is no longer champion."""
+
+SMALL: Final = 1e-9
+"""Log-odds below this did nothing."""
+
+SUM_TOLERANCE: Final = 1e-6
+"""Log-odds by which SHAP values may miss the margin: floating-point sums of a few hundred trees."""
+
+_ASKED: Final = {
+    "age_s": "Time since the vehicle was left, seconds",
+    "rest_so_far_s": "How long the stop that followed lasted, or lasts at the moment asked, seconds",
+    "since_last_stay_s": "Time since the last stop at this place that had ended, seconds",
+    "left_hour_sin": "Time of day by the sun when the vehicle was left (sine on a circle of 24 hours)",
+    "left_hour_cos": "Time of day by the sun when the vehicle was left (cosine on a circle of 24 hours)",
+    "asked_hour_sin": "Time of day by the sun at the moment asked (sine on a circle of 24 hours)",
+    "asked_hour_cos": "Time of day by the sun at the moment asked (cosine on a circle of 24 hours)",
+}
+"""What the on-demand features mean; the others say so where they are declared."""
+
+
+class Explainer:
+    """Explains past answers. Blocks for tens of milliseconds: on a thread of its own."""
+
+    def __init__(self, answers: AnswerLog, load: Callable[[str], Scorer]) -> None:
+        """``load``: model tag → scorer; raises NotFoundError where the store no longer has it."""
+        self._answers = answers
+        self._load = lru_cache(maxsize=MODELS)(load)
+
+    def explain(self, request: ExplainRequest, grant: Grant) -> ExplainAnswer:
+        """Why the answer was given, for the candidates of devices that ``grant`` is for.
+
+        Raises UnknownAnswerError (also where its model is gone), NotReadyError, and InternalError where the model does
+        not give the answered probabilities again.
+        """
+        logged = self._answers.find(request.answer_id, grant.allows)
+        scorer = self.scorer(logged.model_tag)
+        again = scorer.score([candidate.features for candidate in logged.candidates])
+        if again != [candidate.probability for candidate in logged.candidates]:
+            raise InternalError(f"answer {logged.answer_id}: {logged.model_tag} does not give its probabilities again")
+        values = shap_values(scorer, logged.candidates)
+        return ExplainAnswer(
+            answer_id=logged.answer_id,
+            answered_at=logged.answered_at,
+            state=logged.state,
+            threshold=scorer.card.threshold,
+            model=ModelRef(tag=logged.model_tag, generation=logged.generation),
+            rules_version=logged.rules_version,
+            reproduced=True,
+            candidates=[
+                explained(scorer, candidate, row) for candidate, row in zip(logged.candidates, values, strict=True)
+            ],
+        )
+
+    def scorer(self, tag: str) -> Scorer:
+        """A model by its tag. Raises UnknownAnswerError where the store no longer has it."""
+        try:
+            return self._load(tag)
+        except NotFoundError:
+            raise UnknownAnswerError("the model that gave this answer is no longer kept") from None
+
+
+def shap_values(scorer: Scorer, candidates: Sequence[LoggedCandidate]) -> list[list[float]]:
+    """Per candidate: one value per feature of the card, then the expected margin; calibrated log-odds.
+
+    Raises InternalError where they do not sum to the margin of the candidate's probability.
+    """
+    import catboost
+
+    card = scorer.card
+    pool = catboost.Pool(
+        [scorer.encode(candidate.features) for candidate in candidates],
+        cat_features=list(scorer.categorical),
+        thread_count=1,
+    )
+    raw = scorer.model.get_feature_importance(pool, type="ShapValues", thread_count=1)
+    margins = scorer.model.predict(pool, prediction_type="RawFormulaVal", thread_count=1)
+    rows = []
+    for row, margin in zip(raw.tolist(), margins.tolist(), strict=True):
+        if abs(math.fsum(row) - margin) > SUM_TOLERANCE * max(1.0, abs(margin)):
+            raise InternalError(f"model {scorer.tag}: SHAP values sum to {math.fsum(row)}, its margin is {margin}")
+        scaled = [card.calibration_slope * value for value in row]
+        scaled[-1] += card.calibration_intercept
+        rows.append(scaled)
+    return rows
+
+
+def explained(scorer: Scorer, candidate: LoggedCandidate, values: Sequence[float]) -> Explained:
+    """One candidate in words. ``values``: its row of ``shap_values``."""
+    pairs = zip(scorer.card.features, values[:-1], strict=True)
+    told = sorted((pair for pair in pairs if abs(pair[1]) > SMALL), key=lambda pair: (-abs(pair[1]), pair[0]))
+    reasons = [reason(name, candidate.features.get(name), value) for name, value in told]
+    base = 1.0 / (1.0 + math.exp(-values[-1]))
+    return Explained(
+        device_id=candidate.device_id,
+        candidate_id=candidate.candidate_id,
+        rank=candidate.rank,
+        asked_at=candidate.asked_at,
+        probability=candidate.probability,
+        base_probability=base,
+        says=sentence(candidate.probability, base, reasons),
+        reasons=reasons,
+    )
+
+
+def reason(name: str, value: object, log_odds: float) -> Reason:
+    """One feature's part in words.
+
+    >>> reason("walked_m", 120.0, 1.0).says
+    'Farthest seen on foot from the vehicle so far, metres: 120. Makes a parking 2.7 times as likely (odds).'
+    >>> reason("motion_after", None, -0.7).says
+    "The phone's own activity after; not known. Makes a parking 2.0 times less likely (odds)."
+    """
+    factor = math.exp(min(abs(log_odds), 700.0))
+    times = f"{factor:.1f}" if factor < 100 else f"{factor:.0f}"
+    effect = f"{times} times as likely" if log_odds > 0 else f"{times} times less likely"
+    if factor < 1.05:
+        effect = "hardly more likely" if log_odds > 0 else "hardly less likely"
+    shown = "; not known" if value is None else f": {_shown(value)}"
+    what = meaning(name)
+    kept = value if value is None or isinstance(value, (bool, float, str)) else float(str(value))
+    return Reason(
+        feature=name,
+        meaning=what,
+        value=kept,
+        log_odds=log_odds,
+        says=f"{what}{shown}. Makes a parking {effect} (odds).",
+    )
+
+
+def sentence(probability: float, base: float, reasons: Sequence[Reason]) -> str:
+    """The whole in a sentence.
+
+    >>> sentence(0.93, 0.4, [reason("walked_m", 120.0, 1.0)])
+    'A parking with probability 0.93 (0.40 before anything is known), most of all for walked_m.'
+    """
+    up = [part.feature for part in reasons if part.log_odds > 0][:3]
+    down = [part.feature for part in reasons if part.log_odds < 0][:3]
+    said = f"A parking with probability {probability:.2f} ({base:.2f} before anything is known)"
+    if up:
+        said += f", most of all for {', '.join(up)}"
+    if down:
+        said += f"{';' if up else ', most of all'} against it: {', '.join(down)}"
+    return said + "."
+
+
+def meaning(name: str) -> str:
+    """What a feature is, by its declaration: its first sentence; else its name.
+
+    >>> meaning("nobody_declared_this")
+    'nobody_declared_this'
+    """
+    if name in _ASKED:
+        return _ASKED[name]
+    declared()
+    found = DECLARED.get(name)
+    if found is None:
+        return name
+    return " ".join(found.description.split()).split("; null")[0].split(". ")[0].rstrip(".")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, (int, float)) else str(value)

@@ -1,0 +1,144 @@
+"""One answer, found again in the prediction log, also while it is still on its way there.
+
+An id says when its answer was given and a part's name when its first row was, so a few parts are read, not the log.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from bentos.answer_id import asked_us
+from bentos.ports import NotReadyError, UnknownAnswerError
+from parked.clock import Clock, from_us
+
+FED: Final = "f."
+"""Prefix of a feature's own column."""
+
+SPAN: Final = timedelta(minutes=1)
+"""No part holds answers of a longer time: it is written every few seconds."""
+
+
+@dataclass(frozen=True)
+class LoggedCandidate:
+    """One candidate as it was scored (a row of ``PREDICTIONS``)."""
+
+    device_id: str
+    candidate_id: str
+    rank: int
+    probability: float
+    asked_at: datetime
+    features: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class LoggedAnswer:
+    """An answer's rows, best rank first, and what they share."""
+
+    answer_id: str
+    answered_at: datetime
+    state: str
+    model_tag: str
+    generation: int
+    rules_version: str
+    candidates: tuple[LoggedCandidate, ...]
+
+
+class AnswerLog:
+    """Reads what ``bentos.prediction_log`` writes. Blocks; not for the threads that answer."""
+
+    def __init__(self, folder: Path, flush: Callable[[], object], clock: Clock, *, flush_s: float) -> None:
+        """``flush`` writes what this worker still holds; ``flush_s``: how long another worker may hold an answer."""
+        self._folder = folder
+        self._flush = flush
+        self._clock = clock
+        self._settle = timedelta(seconds=flush_s) + timedelta(seconds=3)
+
+    def find(self, answer_id: str, allows: Callable[[str], bool]) -> LoggedAnswer:
+        """The answer, with the candidates of the devices that ``allows`` lets through.
+
+        Raises UnknownAnswerError, also where it is only of other devices; NotReadyError where it may still be on its
+        way into the log (another worker gave it a moment ago).
+        """
+        at_us = asked_us(answer_id)
+        if at_us is None:
+            raise UnknownAnswerError()
+        rows = self._rows(answer_id, at_us)
+        age = self._clock() - from_us(at_us)
+        recent = timedelta(0) - SPAN < age < self._settle
+        if rows is None and recent:
+            self._flush()
+            rows = self._rows(answer_id, at_us)
+        if rows is None:
+            if recent:
+                raise NotReadyError("this answer is not in the log yet; ask again in a few seconds")
+            raise UnknownAnswerError()
+        mine = [row for row in rows.to_pylist() if allows(row["device_id"])]
+        if not mine:
+            raise UnknownAnswerError()
+        return _answer(mine)
+
+    def _rows(self, answer_id: str, at_us: int) -> pa.Table | None:
+        for part in self._parts(at_us):
+            file = pq.ParquetFile(part)
+            ids = file.read(columns=["answer_id"])["answer_id"]
+            if pc.index(ids, answer_id).as_py() >= 0:
+                table = file.read()
+                return table.filter(pc.equal(table["answer_id"], answer_id))
+        return None
+
+    def _parts(self, at_us: int) -> Iterator[Path]:
+        """Parts that may hold an answer of that moment, the likeliest first."""
+        first_us = at_us - SPAN // timedelta(microseconds=1)
+        days = sorted({from_us(us).date().isoformat() for us in (max(first_us, 0), at_us)})
+        found = []
+        for day in days:
+            for part in (self._folder / f"date={day}").glob("[0-9]*.parquet"):
+                began = part.name.split("-", 1)[0]
+                if began.isdigit() and first_us <= int(began) <= at_us + 1_000_000:
+                    found.append((int(began), part))
+        return (part for _, part in sorted(found, reverse=True))
+
+
+def fed(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the model was fed, from a part's row: a column per feature, or all as JSON text.
+
+    >>> fed({"rank": 0, "f.x": 0.5, "f.y": None}), fed({"rank": 0, "features": '{"x":0.5}'})
+    ({'x': 0.5, 'y': None}, {'x': 0.5})
+    """
+    if row.get("features") is not None:
+        loaded: dict[str, Any] = json.loads(row["features"])
+        return loaded
+    return {name.removeprefix(FED): value for name, value in row.items() if name.startswith(FED)}
+
+
+def _answer(rows: list[dict[str, Any]]) -> LoggedAnswer:
+    one = rows[0]
+    candidates = [
+        LoggedCandidate(
+            row["device_id"],
+            row["candidate_id"],
+            row["rank"],
+            row["probability"],
+            row["asked_at"],
+            fed(row),
+        )
+        for row in rows
+    ]
+    return LoggedAnswer(
+        one["answer_id"],
+        one["answered_at"],
+        one["state"],
+        one["model_tag"],
+        one["generation"],
+        one["rules_version"],
+        tuple(candidates),
+    )

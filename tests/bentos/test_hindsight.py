@@ -1,0 +1,141 @@
+"""Past answers of the real server: explained by the model that gave them, and corrected by people."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import httpx
+import pytest
+
+from bentos.answer_id import answer_ids
+from bentos.scorer import load_scorer, model_dir_of
+from parked.clock import fixed_clock
+from parked.opsdb.engine import open_database
+from parked.opsdb.labels import read_labels
+from tests.bentos.conftest import Served, until
+from tests.bentos.fakes import NOW, publish, write_model
+
+LONG_AGO = answer_ids(fixed_clock(NOW.replace(year=2020)))
+
+
+def ask(client: httpx.Client, device_id: str = "phone-parked") -> dict[str, Any]:
+    answer: dict[str, Any] = client.post("/where_parked", json={"device_id": device_id}).json()
+    return answer
+
+
+def labels(served: Served, note: str) -> list[tuple[str, float, float, str]]:
+    engine = open_database(served.settings.database)
+    with engine.connect() as connection:
+        known = connection.exec_driver_sql(
+            "SELECT verdict, lat, lon, at FROM label WHERE note = ? ORDER BY verdict", (note,)
+        ).all()
+    assert read_labels(engine).num_rows >= len(known)
+    engine.dispose()
+    return [(verdict, lat, lon, str(at)[:19]) for verdict, lat, lon, at in known]
+
+
+def code(reply: httpx.Response) -> tuple[int, str]:
+    return reply.status_code, reply.json()["error"]["code"]
+
+
+def test_an_answer_is_explained_from_what_it_was_given_with_the_very_probabilities(
+    served: Served, client: httpx.Client
+) -> None:
+    answer = ask(client)
+    reply = client.post("/explain", json={"answer_id": answer["answer_id"]})
+    assert reply.status_code == 200
+    told = reply.json()
+    assert told["reproduced"] is True
+    assert (told["model"], told["state"]) == (answer["model"], "parked")
+    bus, home = told["candidates"]
+    assert (bus["candidate_id"], home["candidate_id"]) == ("bus", "home")
+    assert home["probability"] == answer["probability"]
+    said = {part["feature"]: part for part in home["reasons"]}
+    assert (said["walked_m"]["value"], said["followed_by"]["value"]) == (120.0, "foot")
+    assert said["walked_m"]["log_odds"] > 0
+    assert said["walked_m"]["says"].startswith("Farthest seen on foot from the vehicle so far, metres: 120. Makes a")
+    assert "walked_m" in home["says"]
+    assert "against it" in bus["says"]
+    for candidate in (bus, home):
+        p, base = candidate["probability"], candidate["base_probability"]
+        total = math.log(base / (1 - base)) + sum(part["log_odds"] for part in candidate["reasons"])
+        assert total == pytest.approx(math.log(p / (1 - p)), abs=1e-6), "nothing is left out"
+    scorer = load_scorer(model_dir_of(served.settings, told["model"]["tag"]))
+    assert told["threshold"] == scorer.card.threshold
+
+
+def test_a_batch_is_explained_too(client: httpx.Client) -> None:
+    scored = client.post("/score", json={"device_ids": ["phone-jam", "phone-driving"]}).json()
+    told = client.post("/explain", json={"answer_id": scored["answer_id"]}).json()
+    assert {c["device_id"] for c in told["candidates"]} == {"phone-jam", "phone-driving"}
+
+
+def test_an_answer_of_a_model_since_replaced_is_explained_by_that_model(served: Served, client: httpx.Client) -> None:
+    answer = ask(client)
+    before = answer["model"]
+    publish(served.settings, write_model(served.settings, "other", calibration_slope=2.0), before["generation"] + 1)
+    until(lambda: client.get("/model").json()["model"] != before)
+    told = client.post("/explain", json={"answer_id": answer["answer_id"]}).json()
+    assert told["model"] == before
+    assert told["candidates"][1]["probability"] == answer["probability"] != ask(client)["probability"]
+
+
+def test_what_nobody_was_answered_is_a_typed_404(client: httpx.Client) -> None:
+    for answer_id in ("never", "f" * 32, LONG_AGO(), "0" * 32, "Ä" * 32):
+        reply = client.post("/explain", json={"answer_id": answer_id})
+        assert code(reply) == (404, "unknown_answer")
+        assert code(client.post("/correct", json={"answer_id": answer_id, "wrong": True})) == (404, "unknown_answer")
+
+
+def test_what_another_worker_may_still_hold_is_asked_again_later(client: httpx.Client) -> None:
+    reply = client.post("/explain", json={"answer_id": answer_ids(fixed_clock(NOW))()})
+    assert code(reply) == (503, "not_ready")
+    assert reply.headers["retry-after"] == "1"
+
+
+def test_a_wrong_answer_and_the_true_place_become_labels_once(served: Served, client: httpx.Client) -> None:
+    answer = ask(client, "phone-corrected")
+    told = {
+        "answer_id": answer["answer_id"],
+        "wrong": True,
+        "actual": {"lat": 48.2, "lon": 11.6, "at": "2026-03-01T10:00:00Z"},
+    }
+    first, again = (client.post("/correct", json=told).json() for _ in range(2))
+    assert first == {"stored": True, "labels": ["not_parked", "parked"], "duplicate": False}
+    assert again == first | {"duplicate": True}
+    assert labels(served, f"answer {answer['answer_id']}") == [
+        ("not_parked", answer["spot"]["lat"], answer["spot"]["lon"], "2026-03-01 07:00:00"),
+        ("parked", 48.2, 11.6, "2026-03-01 10:00:00"),
+    ]
+
+
+def test_only_where_it_was_makes_one_label_even_if_no_spot_was_answered(served: Served, client: httpx.Client) -> None:
+    answer = ask(client, "phone-jam")
+    actual = {"lat": 48.3, "lon": 11.6, "at": "2026-03-01T10:00:00Z"}
+    reply = client.post("/correct", json={"answer_id": answer["answer_id"], "actual": actual})
+    assert reply.json()["labels"] == ["parked"]
+    assert len(labels(served, f"answer {answer['answer_id']}")) == 1
+
+
+def test_what_cannot_be_corrected_is_told_and_nothing_is_stored(served: Served, client: httpx.Client) -> None:
+    unknown = ask(client, "phone-jam")["answer_id"]
+    scored = client.post("/score", json={"device_ids": ["phone-jam"]}).json()["answer_id"]
+    parked = ask(client, "phone-corrected")["answer_id"]
+    future = {"lat": 1.0, "lon": 1.0, "at": "2099-01-01T00:00:00Z"}
+    assert code(client.post("/correct", json={"answer_id": unknown, "wrong": True})) == (409, "conflict")
+    assert code(client.post("/correct", json={"answer_id": scored, "wrong": True})) == (409, "conflict")
+    assert code(client.post("/correct", json={"answer_id": parked, "actual": future})) == (400, "invalid_request")
+    assert code(client.post("/correct", json={"answer_id": parked})) == (422, "invalid_request")
+    assert code(client.post("/correct", json={"answer_id": parked, "wrong": 1})) == (422, "invalid_request")
+    for answer_id in (unknown, scored, parked):
+        assert labels(served, f"answer {answer_id}") == []
+
+
+def test_a_key_used_for_another_place_is_a_conflict(client: httpx.Client) -> None:
+    answer_id = ask(client, "phone-corrected")["answer_id"]
+    one = {"lat": 48.2, "lon": 11.7, "at": "2026-03-01T10:00:00Z"}
+    told = {"answer_id": answer_id, "key": "k", "actual": one}
+    assert client.post("/correct", json=told).json()["duplicate"] is False
+    assert client.post("/correct", json=told).json()["duplicate"] is True
+    assert code(client.post("/correct", json=told | {"actual": one | {"lat": 1.0}})) == (409, "conflict")
