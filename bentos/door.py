@@ -183,7 +183,10 @@ class Door:
         self._waiting[pool] += 1
         try:
             work = loop.run_in_executor(self._pools[pool], endpoint.answer, worker, request, grant)
-            return await asyncio.wait_for(work, worker.config.store_timeout_s)
+            config = worker.config
+            # Beside the hot path there is time: the first confirmation opens the database, an explanation loads a model.
+            patience = config.store_timeout_s if pool == "features" else 0.9 * config.timeout_s
+            return await asyncio.wait_for(work, patience)
         except TimeoutError:
             raise HttpError(503, "store_slow", "the store did not answer in time; ask again", headers=_SOON) from None
         finally:
