@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from parked.vehicle import RETURN_M
 
@@ -16,8 +16,7 @@ State = Literal["parked", "driving", "unknown"]
 Reason = Literal["last_parking", "vehicle_moving", "left_again", "below_threshold", "no_candidates", "unknown_device"]
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A place where a vehicle leg ended, as the online store knows it now. Times: microseconds since the epoch, UTC."""
 
     candidate_id: str
@@ -30,6 +29,8 @@ class Candidate:
     """When the next vehicle leg began; None while it has not."""
     return_m: float | None
     """How far from here it began, metres; None while unknown."""
+    reasons: str = ""
+    """Reason codes of the fact, comma-separated: ``garage`` where the phone fell silent while it still rolled."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,14 @@ def has_left(candidate: Candidate, at_us: int) -> bool:
 
 def known_at(candidates: Sequence[Candidate], at_us: int) -> list[Candidate]:
     """The candidates whose vehicle had been left by ``at_us``, newest first."""
-    return sorted((c for c in candidates if c.left_at_us <= at_us), key=lambda c: (-c.left_at_us, c.candidate_id))
+    left = [candidate for candidate in candidates if candidate.left_at_us <= at_us]
+    if len(left) > 1:
+        left.sort(key=_newest_first)
+    return left
+
+
+def _newest_first(candidate: Candidate) -> tuple[int, str]:
+    return -candidate.left_at_us, candidate.candidate_id
 
 
 def was_driving(candidates: Sequence[Candidate], at_us: int, *, driving_now: bool) -> bool:

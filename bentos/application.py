@@ -1,13 +1,14 @@
 """What the service does, without HTTP: requests in, answers out, over the ports of ``bentos.ports``.
 
-Synchronous and single-threaded by design (one feature store, one SQLite connection); the transport decides on
-which thread it runs.
+Synchronous and single-threaded by design; the transport decides on which thread it runs. The two questions asked
+thousands of times a second answer with plain mappings of exactly the shape of their message (``bentos.messages``; a
+test holds them to it): making a validated object of every place would cost as much as finding it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from bentos.answer import Candidate, Decision, decide, known_at, was_driving
 from bentos.champion import Champion
@@ -16,23 +17,25 @@ from bentos.messages import (
     ConfirmRequest,
     ModelAnswer,
     ModelRef,
-    Place,
-    ScoreAnswer,
-    ScoredDevice,
     ScoreItem,
     ScoreRequest,
     Unscored,
-    WhereParkedAnswer,
     WhereParkedRequest,
 )
 from bentos.metrics import Metrics
-from bentos.ports import CandidateKey, Confirmation, DeviceFacts, FeatureSource, LabelSink, NotReadyError, Row
-from bentos.prediction_log import Answered, PredictionLog, ScoredRow
+from bentos.ports import CandidateKey, Confirmation, DeviceFacts, FeatureSource, LabelSink, NotReadyError
+from bentos.prediction_log import Answered, PredictionLog
+from bentos.scorer import Fed
 from parked.clock import Clock, from_us, to_us
 from parked.errors import InputError
 
 CLOCKS_APART = timedelta(hours=1)
 """How far ahead of ours a phone's clock may be when a person confirms."""
+
+Answer = dict[str, object]
+"""Ready to be written as JSON."""
+
+_NO_MODEL = "no model is published; run `parked train`, then `parked publish`"
 
 
 class Application:
@@ -48,6 +51,7 @@ class Application:
         metrics: Metrics,
         clock: Clock,
         new_id: Callable[[], str],
+        stale_after_s: float,
     ) -> None:
         """``champion`` and ``source`` return None until they are there; ``new_id`` makes an answer's id."""
         self._champion = champion
@@ -57,55 +61,64 @@ class Application:
         self._metrics = metrics
         self._clock = clock
         self._new_id = new_id
+        self._stale_after_us = int(stale_after_s * 1_000_000)
 
-    def where_parked(self, request: WhereParkedRequest) -> WhereParkedAnswer:
-        """Where the vehicle is. Raises NotReadyError."""
+    @property
+    def inline(self) -> bool:
+        """Whether questions may be answered on the event loop (``FeatureSource.inline``)."""
+        source = self._source()
+        return source is not None and source.inline
+
+    def where_parked(self, request: WhereParkedRequest) -> Answer:
+        """Where the vehicle is: a ``WhereParkedAnswer``. Raises NotReadyError."""
         champion, source = self._ready()
-        with self._metrics.seconds.labels("where_parked").time():
-            now = self._clock()
-            asked_at = request.asked_at or now
-            at_us = to_us(asked_at)
-            (facts,) = source.devices([request.device_id])
-            candidates = known_at(facts.candidates, at_us) if facts else []
-            keys = [CandidateKey(request.device_id, c.candidate_id, c.cell, at_us) for c in candidates]
-            rows, probabilities = self._score(champion, source, keys)
-            decision = _decide(champion, facts, candidates, probabilities, at_us)
-            answer = _where_parked(self._new_id(), champion, facts, candidates, probabilities, decision, asked_at)
-        self._metrics.answers.labels(decision.state, decision.reason).inc()
-        self._keep(champion, answer.answer_id, now, decision.state, keys, rows, probabilities, list(range(len(keys))))
+        now_us = to_us(self._clock())
+        at_us = now_us if request.asked_at is None else to_us(request.asked_at)
+        device_id = request.device_id
+        facts = source.devices((device_id,))[0]
+        candidates = known_at(facts.candidates, at_us) if facts else []
+        keys = [CandidateKey(device_id, c.candidate_id, c.cell, at_us) for c in candidates]
+        probabilities: Sequence[float] = ()
+        if keys:
+            probabilities, fed = self._score(champion, source, keys)
+        decision = _decide(champion, facts, candidates, probabilities, at_us)
+        answer = self._where_parked(champion, facts, candidates, probabilities, decision, at_us)
+        self._metrics.tally.answers[decision.state, decision.reason] += 1
+        if keys:
+            self._keep(champion, answer, now_us, decision.state, keys, range(len(keys)), fed, probabilities)
         return answer
 
-    def score(self, request: ScoreRequest) -> ScoreAnswer:
-        """Probabilities of many candidates at once, without a decision. Raises NotReadyError."""
+    def score(self, request: ScoreRequest) -> Answer:
+        """Probabilities of many candidates at once, without a decision: a ``ScoreAnswer``. Raises NotReadyError."""
         champion, source = self._ready()
-        with self._metrics.seconds.labels("score").time():
-            now = self._clock()
-            questions = request.questions()
-            known = source.devices([item.device_id for item in questions])
-            picks = [
-                _pick(item, facts, to_us(item.asked_at or now)) for item, facts in zip(questions, known, strict=True)
-            ]
-            keys, ranks = [], []
-            for item, (ranked, _reason) in zip(questions, picks, strict=True):
-                at_us = to_us(item.asked_at or now)
-                keys += [CandidateKey(item.device_id, c.candidate_id, c.cell, at_us) for _rank, c in ranked]
-                ranks += [rank for rank, _c in ranked]
-            rows, probabilities = self._score(champion, source, keys)
-            left = iter(probabilities)
-            results = [
-                ScoredDevice.model_construct(
-                    device_id=item.device_id, reason=reason, candidates=[_place(c, next(left)) for _rank, c in ranked]
-                )
-                for item, (ranked, reason) in zip(questions, picks, strict=True)
-            ]
-        answer_id = self._new_id()
-        self._keep(champion, answer_id, now, "score", keys, rows, probabilities, ranks)
-        return ScoreAnswer.model_construct(
-            answer_id=answer_id,
-            results=results,
-            model=_model_ref(champion),
-            rules_version=champion.pointer.rules_version,
-        )
+        now_us = to_us(self._clock())
+        questions = request.questions()
+        known = source.devices([item.device_id for item in questions])
+        results: list[Answer] = []
+        keys: list[CandidateKey] = []
+        ranks: list[int] = []
+        asked: list[tuple[list[Answer], Candidate]] = []
+        for item, facts in zip(questions, known, strict=True):
+            at_us = now_us if item.asked_at is None else to_us(item.asked_at)
+            ranked, reason = _pick(item, facts, at_us)
+            places: list[Answer] = []
+            for rank, candidate in ranked:
+                keys.append(CandidateKey(item.device_id, candidate.candidate_id, candidate.cell, at_us))
+                ranks.append(rank)
+                asked.append((places, candidate))
+            results.append({"device_id": item.device_id, "reason": reason, "candidates": places})
+        answer: Answer = {
+            "answer_id": self._new_id(),
+            "results": results,
+            "model": {"tag": champion.scorer.tag, "generation": champion.pointer.generation},
+            "rules_version": champion.pointer.rules_version,
+        }
+        if keys:
+            probabilities, fed = self._score(champion, source, keys)
+            for (places, candidate), probability in zip(asked, probabilities, strict=True):
+                places.append(_place(candidate, probability))
+            self._keep(champion, answer, now_us, "score", keys, ranks, fed, probabilities)
+        return answer
 
     def confirm(self, request: ConfirmRequest) -> ConfirmAnswer:
         """Keep what a person says as a label; the same key is one label, however often it is sent.
@@ -137,10 +150,10 @@ class Application:
         """What is being served. Raises NotReadyError where nothing is."""
         champion = self._champion()
         if champion is None:
-            raise NotReadyError("no model is published; run `parked train`, then `parked publish`")
+            raise NotReadyError(_NO_MODEL)
         card, pointer = champion.scorer.card, champion.pointer
         return ModelAnswer(
-            model=_model_ref(champion),
+            model=ModelRef(tag=champion.scorer.tag, generation=pointer.generation),
             rules_version=card.rules_version,
             feature_service=card.feature_service,
             features=card.features,
@@ -149,51 +162,78 @@ class Application:
             published_at=pointer.published_at,
             manifest_sha256=card.manifest_sha256,
             metrics=card.metrics,
+            evaluated_by=champion.scorer.evaluated_by,
         )
 
     def _ready(self) -> tuple[Champion, FeatureSource]:
         champion, source = self._champion(), self._source()
         if champion is None:
-            raise NotReadyError("no model is published; run `parked train`, then `parked publish`")
+            raise NotReadyError(_NO_MODEL)
         if source is None:
             raise NotReadyError("the feature store is not open; /readyz says why")
         return champion, source
 
     def _score(
         self, champion: Champion, source: FeatureSource, keys: Sequence[CandidateKey]
-    ) -> tuple[list[Row], list[float]]:
-        if not keys:
-            return [], []
-        scorer = champion.scorer
-        served = source.features(scorer.card.feature_service, keys)
-        names = scorer.card.features
-        rows: list[Row] = [{name: row.get(name) for name in names} for row in served]
-        return rows, scorer.score(rows)
+    ) -> tuple[list[float], Fed]:
+        card = champion.scorer.card
+        return champion.scorer.evaluate(source.values(card.feature_service, card.features, keys))
+
+    def _where_parked(
+        self,
+        champion: Champion,
+        facts: DeviceFacts | None,
+        candidates: Sequence[Candidate],
+        probabilities: Sequence[float],
+        decision: Decision,
+        at_us: int,
+    ) -> Answer:
+        places = [_place(c, p) for c, p in zip(candidates, probabilities, strict=True)]
+        chosen = decision.candidate
+        spot = places.pop(chosen) if decision.state == "parked" and chosen is not None else None
+        as_of_us = facts.facts_as_of_us if facts else None
+        age_us = None if as_of_us is None else at_us - as_of_us
+        return {
+            "answer_id": self._new_id(),
+            "state": decision.state,
+            "reason": decision.reason,
+            "spot": spot,
+            "probability": None if chosen is None else probabilities[chosen],
+            "uncertainty_m": None if spot is None else spot["uncertainty_m"],
+            "since": None if decision.since_us is None else from_us(decision.since_us),
+            "runner_up": places,
+            "asked_at": from_us(at_us),
+            "facts_as_of": None if as_of_us is None else from_us(as_of_us),
+            "facts_age_s": None if age_us is None else age_us / 1e6,
+            "freshness": "none" if age_us is None else "stale" if age_us > self._stale_after_us else "fresh",
+            "model": {"tag": champion.scorer.tag, "generation": champion.pointer.generation},
+            "rules_version": champion.pointer.rules_version,
+        }
 
     def _keep(
         self,
         champion: Champion,
-        answer_id: str,
-        now: datetime,
+        answer: Answer,
+        now_us: int,
         state: str,
         keys: Sequence[CandidateKey],
-        rows: Sequence[Row],
-        probabilities: Sequence[float],
         ranks: Sequence[int],
+        fed: Fed,
+        probabilities: Sequence[float],
     ) -> None:
-        self._metrics.scored.inc(len(keys))
+        self._metrics.tally.scored += len(keys)
         self._log.add(
             Answered(
-                answer_id=answer_id,
-                answered_at=now,
-                state=state,
-                model_tag=champion.scorer.tag,
-                generation=champion.pointer.generation,
-                rules_version=champion.pointer.rules_version,
-                rows=[
-                    ScoredRow(k.device_id, k.candidate_id, rank, p, row, from_us(k.asked_at_us))
-                    for k, rank, p, row in zip(keys, ranks, probabilities, rows, strict=True)
-                ],
+                str(answer["answer_id"]),
+                now_us,
+                state,
+                champion.pointer.generation,
+                champion.pointer.rules_version,
+                champion.scorer,
+                keys,
+                ranks,
+                fed,
+                probabilities,
             )
         )
 
@@ -229,48 +269,15 @@ def _pick(
     return ranked, None if ranked else "no_candidates"
 
 
-def _model_ref(champion: Champion) -> ModelRef:
-    return ModelRef.model_construct(tag=champion.scorer.tag, generation=champion.pointer.generation)
-
-
-def _place(candidate: Candidate, probability: float) -> Place:
-    return Place.model_construct(
-        candidate_id=candidate.candidate_id,
-        lat=candidate.lat,
-        lon=candidate.lon,
-        uncertainty_m=candidate.uncertainty_m,
-        since=from_us(candidate.left_at_us),
-        ended_at=None if candidate.ended_at_us is None else from_us(candidate.ended_at_us),
-        probability=probability,
-    )
-
-
-def _where_parked(
-    answer_id: str,
-    champion: Champion,
-    facts: DeviceFacts | None,
-    candidates: Sequence[Candidate],
-    probabilities: Sequence[float],
-    decision: Decision,
-    asked_at: datetime,
-) -> WhereParkedAnswer:
-    # model_construct: the values come from our own types; validating an answer would cost more than making it.
-    places = [_place(c, p) for c, p in zip(candidates, probabilities, strict=True)]
-    chosen = decision.candidate
-    spot = places[chosen] if decision.state == "parked" and chosen is not None else None
-    as_of_us = facts.facts_as_of_us if facts else None
-    return WhereParkedAnswer.model_construct(
-        answer_id=answer_id,
-        state=decision.state,
-        reason=decision.reason,
-        spot=spot,
-        probability=None if chosen is None else probabilities[chosen],
-        uncertainty_m=None if spot is None else spot.uncertainty_m,
-        since=None if decision.since_us is None else from_us(decision.since_us),
-        runner_up=[place for place in places if place is not spot],
-        asked_at=asked_at,
-        facts_as_of=None if as_of_us is None else from_us(as_of_us),
-        facts_age_s=None if as_of_us is None else (to_us(asked_at) - as_of_us) / 1e6,
-        model=_model_ref(champion),
-        rules_version=champion.pointer.rules_version,
-    )
+def _place(candidate: Candidate, probability: float) -> Answer:
+    candidate_id, _cell, left_at_us, lat, lon, uncertainty_m, ended_at_us, _return_m, reasons = candidate
+    return {
+        "candidate_id": candidate_id,
+        "lat": lat,
+        "lon": lon,
+        "uncertainty_m": uncertainty_m,
+        "since": from_us(left_at_us),
+        "ended_at": None if ended_at_us is None else from_us(ended_at_us),
+        "probability": probability,
+        "reasons": reasons.split(",") if reasons else [],
+    }

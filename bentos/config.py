@@ -21,6 +21,9 @@ class ServingConfig(BaseSettings):
         gt=0,
         description="a request older than this is answered 504; each one holds a timer, so keep it low",
     )
+    stale_after_s: float = Field(
+        default=172_800.0, gt=0, description="an answer that rests on older facts is marked stale (phones move daily)"
+    )
     store_timeout_s: float = Field(default=1.0, gt=0, description="a feature store slower than this is answered 503")
     max_waiting: int = Field(default=256, ge=1, description="requests waiting for the feature store before 503")
     max_body_bytes: int = Field(default=1_048_576, ge=1024, description="a larger request body is answered 413")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime
 
 import pyarrow as pa
@@ -19,16 +20,23 @@ PERSON_WEIGHT = 1.0
 
 
 class LabelStore:
-    """The ``LabelSink`` over the operations database, opened at the first confirmation. Used from one thread."""
+    """The ``LabelSink`` over the operations database."""
 
     def __init__(self, database_url: str) -> None:
         self._url = database_url
         self._engine: Engine | None = None
+        self._opening = threading.Lock()
+
+    def prepare(self) -> None:
+        """Open the database (and migrate it, where it is new): seconds that no person should wait."""
+        with self._opening:
+            if self._engine is None:
+                self._engine = open_database(self._url)
 
     def add(self, confirmation: Confirmation, known_at: datetime) -> bool:
         """Store it; False where it is stored already. Raises ConflictError where its key holds something else."""
-        if self._engine is None:
-            self._engine = open_database(self._url)
+        self.prepare()
+        assert self._engine is not None
         row = {
             "device_id": confirmation.device_id,
             "at": confirmation.at,

@@ -1,34 +1,42 @@
-"""The HTTP door: strict requests in, one error shape out, answered inside BentoML's own middlewares.
+"""The HTTP door: strict requests in, one error shape out.
 
-An ASGI layer (``Service.add_asgi_middleware``) rather than BentoML's request handling, because that one answers 4xx as
-a list, masks 5xx, accepts bodies of any size, logs rejected input (coordinates!) with a traceback, knows no GET, and
-costs three times the work of the answer itself (DESIGN.md §8). BentoML's metrics, timeout, health and
-documentation routes stay in force around and beside it.
+The outermost ASGI app, around BentoML's own: its middlewares cost as much as a whole answer, and its request handling
+four times that (docs/serving.md), answers 4xx as a list, masks 5xx, accepts bodies of any size, logs rejected input
+(coordinates!) with a traceback and knows no GET. What they would have done for our paths is done here: request ids,
+timeouts, metrics. BentoML's documentation, health and metrics routes stay as they are.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
-from pydantic import BaseModel, ValidationError
-from pydantic_core import to_json
 
 from bentos.config import ServingConfig
 from bentos.gatekeeper import EVERYTHING, FORBIDDEN, Gatekeeper, Grant, Refusal, authorize
-from bentos.messages import (
-    ConfirmRequest,
-    ErrorAnswer,
-    Fault,
-    ModelRequest,
-    Question,
-    ScoreRequest,
-    WhereParkedRequest,
+from bentos.http import (
+    App,
+    Headers,
+    HttpError,
+    Receive,
+    Scope,
+    Send,
+    json_of,
+    late,
+    media_type,
+    parse,
+    read_body,
+    refused,
+    request_id,
+    send_json,
+    with_id,
 )
+from bentos.messages import ConfirmRequest, ModelRequest, Question, ScoreRequest, WhereParkedRequest
 from bentos.messages_explain import CorrectRequest, ExplainRequest
 from bentos.ports import NotReadyError, Readiness, UnknownAnswerError
 from parked.errors import ConflictError, UserError
@@ -41,10 +49,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+TICK_S = 0.25
+"""How often counts are carried over to the metrics and late requests looked for."""
 
 
 class Worker(Protocol):
@@ -61,50 +67,27 @@ class Worker(Protocol):
         ...
 
 
-class HttpError(Exception):
-    """An answer that is an error."""
-
-    def __init__(
-        self,
-        status: int,
-        code: str,
-        message: str,
-        field: str | None = None,
-        headers: Sequence[tuple[bytes, bytes]] = (),
-    ) -> None:
-        self.status = status
-        self.code = code
-        self.message = message
-        self.field = field
-        self.headers = headers
-        super().__init__(message)
-
-    @classmethod
-    def of(cls, refusal: Refusal) -> HttpError:
-        """What the gatekeeper says."""
-        return cls(refusal.status, refusal.code, refusal.message, headers=refusal.headers())
-
-
 @dataclass(frozen=True)
-class _Endpoint:
-    """How a path is answered: the request's type, the use case, and which pool of threads it may block."""
+class Endpoint:
+    """How a path is answered."""
 
     request: type[Question]
-    answer: Callable[[Worker, Any, Grant], BaseModel]
+    answer: Callable[[Worker, Any, Grant], object]
     """(worker, request, what its sender may) → answer"""
     pool: str
+    """Which thread it may block: ``features`` only where the store's reads block, ``none`` never."""
     methods: tuple[str, ...] = ("POST",)
     kind: Kind = "read"
     """What a token must be for."""
 
 
-_ENDPOINTS = {
-    "/where_parked": _Endpoint(WhereParkedRequest, lambda w, ask, _: w.application.where_parked(ask), "features"),
-    "/score": _Endpoint(ScoreRequest, lambda w, ask, _: w.application.score(ask), "features"),
-    "/confirm": _Endpoint(ConfirmRequest, lambda w, ask, _: w.application.confirm(ask), "labels", kind="write"),
-    "/correct": _Endpoint(CorrectRequest, lambda w, ask, may: w.hindsight.correct(ask, may), "labels", kind="write"),
-    "/explain": _Endpoint(ExplainRequest, lambda w, ask, may: w.hindsight.explain(ask, may), "explain"),
-    "/model": _Endpoint(ModelRequest, lambda w, _ask, _may: w.application.model(), "none", ("GET", "POST")),
+ENDPOINTS = {
+    "/where_parked": Endpoint(WhereParkedRequest, lambda w, ask, _: w.application.where_parked(ask), "features"),
+    "/score": Endpoint(ScoreRequest, lambda w, ask, _: w.application.score(ask), "features"),
+    "/confirm": Endpoint(ConfirmRequest, lambda w, ask, _: w.application.confirm(ask), "labels", kind="write"),
+    "/correct": Endpoint(CorrectRequest, lambda w, ask, may: w.hindsight.correct(ask, may), "labels", kind="write"),
+    "/explain": Endpoint(ExplainRequest, lambda w, ask, may: w.hindsight.explain(ask, may), "explain"),
+    "/model": Endpoint(ModelRequest, lambda w, _ask, _may: w.application.model(), "none", ("GET", "POST")),
 }
 _SOON = ((b"retry-after", b"1"),)
 _QUEUES = {"explain": 8}
@@ -115,50 +98,75 @@ _BENTOML_PREFIXES = ("/static_content/", "/assets/")
 
 
 class Door:
-    """ASGI middleware. ``worker()`` is None until BentoML has built the service."""
+    """An ASGI app around BentoML's. ``worker()`` is None until BentoML has built the service."""
 
     def __init__(self, app: App, worker: Callable[[], Worker | None]) -> None:
         self._app = app
         self._worker = worker
-        # One thread: Feast's embedded online store is one SQLite connection, and the work is Python anyway.
-        self._pools = {
-            "features": ThreadPoolExecutor(1, thread_name_prefix="features"),
-            "labels": ThreadPoolExecutor(1, thread_name_prefix="labels"),
-            "explain": ThreadPoolExecutor(1, thread_name_prefix="explain"),
-        }
-        self._waiting = dict.fromkeys(self._pools, 0)
+        # One thread each: Feast's embedded SQLite store is one connection, and the work is Python anyway.
+        self._pools = {pool: _Pool(pool) for pool in ("features", "labels", "explain")}
+        self._begun: dict[asyncio.Task[Any], float] = {}
+        self._late: set[asyncio.Task[Any]] = set()
+        self._ticking = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer our own paths; hand BentoML its own; 404 the rest."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
+        began = perf_counter()
         path: str = scope["path"]
-        endpoint = _ENDPOINTS.get(path)
-        if endpoint is None and (path in _BENTOML_PATHS or path.startswith(_BENTOML_PREFIXES)):
-            return await self._app(scope, receive, send)
+        endpoint = ENDPOINTS.get(path)
+        headers: Headers = dict(scope["headers"])
+        ident = request_id(headers)
         worker = self._worker()
+        if endpoint is None and (path in _BENTOML_PATHS or path.startswith(_BENTOML_PREFIXES)):
+            if worker is not None:
+                worker.metrics.carry_over(len(self._begun))
+            return await self._app(scope, receive, with_id(send, ident))
+        if not self._ticking:
+            self._tick(asyncio.get_running_loop())
+        task = asyncio.current_task()
+        assert task is not None
+        self._begun[task] = began
+        extra: tuple[tuple[bytes, bytes], ...] = ()
         try:
             if worker is None:
-                raise HttpError(503, "not_ready", "the service is starting; ask again")
-            if path == "/readyz":
-                return await _send_readiness(send, worker.readiness())
-            if endpoint is None:
-                raise HttpError(404, "not_found", f"no such path; see /docs.json for {', '.join(_ENDPOINTS)}")
-            answer = await self._answer(worker, endpoint, scope, receive)
+                raise HttpError(503, "not_ready", "the service is starting; ask again", headers=_SOON)
+            if endpoint is not None:
+                status, body = 200, json_of(await self._answer(worker, endpoint, scope, headers, receive))
+            elif path == "/readyz":
+                readiness = worker.readiness()
+                status = 200 if readiness.ready else 503
+                body = json_of({"ready": readiness.ready, "reasons": readiness.reasons})
+            else:
+                raise HttpError(404, "not_found", f"no such path; see /docs.json for {', '.join(ENDPOINTS)}")
         except HttpError as error:
-            return await _send_error(send, worker, error)
-        await _send_json(send, 200, answer.__pydantic_serializer__.to_json(answer))
+            status, body, extra = error.status, error.body(), error.headers
+            if worker is not None:
+                worker.metrics.tally.errors[error.code] += 1
+        finally:
+            del self._begun[task]
+            self._late.discard(task)
+        await send_json(send, status, body, ident, extra)
+        if worker is not None:
+            worker.metrics.tally.request(path if endpoint is not None else "other", status, perf_counter() - began)
 
-    async def _answer(self, worker: Worker, endpoint: _Endpoint, scope: Scope, receive: Receive) -> BaseModel:
+    async def _answer(
+        self, worker: Worker, endpoint: Endpoint, scope: Scope, headers: Headers, receive: Receive
+    ) -> object:
+        if scope["method"] not in endpoint.methods:
+            allowed = ", ".join(endpoint.methods)
+            raise HttpError(405, "method_not_allowed", f"use {allowed}", headers=((b"allow", allowed.encode()),))
         grant = authorize(worker.gatekeeper, scope)  # before anything is read: strangers cost nothing
         if isinstance(grant, Refusal):
-            raise HttpError.of(grant)
-        request = await _parse(endpoint, scope, receive, worker.config.max_body_bytes)
-        _require(grant, endpoint.kind, request.about())
+            raise refused(grant)
+        request = await self._request(worker, endpoint, scope, headers, receive)
+        if grant is not EVERYTHING:
+            _require(grant, endpoint.kind, request.about())
         try:
-            if endpoint.pool == "none":
+            if endpoint.pool == "none" or (endpoint.pool == "features" and worker.application.inline):
                 return endpoint.answer(worker, request, grant)
-            return await self._on_thread(worker, endpoint, request, grant)
+            return await self._pools[endpoint.pool].run(worker.config, endpoint.answer, worker, request, grant)
         except NotReadyError as error:
             raise HttpError(503, "not_ready", str(error), headers=_SOON) from None
         except UnknownAnswerError as error:
@@ -167,97 +175,82 @@ class Door:
             raise HttpError(409, "conflict", str(error)) from None
         except UserError as error:
             raise HttpError(400, "invalid_request", str(error)) from None
-        except (HttpError, asyncio.CancelledError):
+        except HttpError:
             raise
+        except asyncio.CancelledError:
+            raise self._if_late(504) from None
         except Exception as error:
             # The text may hold the request's values; log what and where, not the values.
             log.error("request_failed", path=scope["path"], error=type(error).__name__, exc_info=True)
             raise HttpError(500, "internal", "the request failed; the server's log says why") from None
 
-    async def _on_thread(self, worker: Worker, endpoint: _Endpoint, request: Question, grant: Grant) -> BaseModel:
-        """Run the use case on its pool; a full queue or a slow store is a quick 503, not a pile-up."""
-        pool = endpoint.pool
-        if self._waiting[pool] >= _QUEUES.get(pool, worker.config.max_waiting):
-            raise HttpError(503, "overloaded", "too many requests are waiting; ask again", headers=_SOON)
-        loop = asyncio.get_running_loop()
-        self._waiting[pool] += 1
+    async def _request(
+        self, worker: Worker, endpoint: Endpoint, scope: Scope, headers: Headers, receive: Receive
+    ) -> Question:
+        media_type(headers)
         try:
-            work = loop.run_in_executor(self._pools[pool], endpoint.answer, worker, request, grant)
-            config = worker.config
-            # Beside the hot path there is time: the first confirmation opens the database, an explanation loads a model.
-            patience = config.store_timeout_s if pool == "features" else 0.9 * config.timeout_s
-            return await asyncio.wait_for(work, patience)
-        except TimeoutError:
-            raise HttpError(503, "store_slow", "the store did not answer in time; ask again", headers=_SOON) from None
-        finally:
-            self._waiting[pool] -= 1
+            body = await read_body(headers, receive, worker.config.max_body_bytes)
+        except asyncio.CancelledError:
+            raise self._if_late(408) from None
+        if scope["method"] == "GET" or (not body and endpoint.request is ModelRequest):
+            return endpoint.request()
+        return parse(endpoint.request, body)
+
+    def _if_late(self, status: int) -> BaseException:
+        """What a cancelled request is: late, if the tick cancelled it; else the server is ending."""
+        task = asyncio.current_task()
+        if task not in self._late:
+            return asyncio.CancelledError()
+        task.uncancel()
+        return late(status)
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Carry counts over and end what is late. One timer for all requests: one each costs more than many answers."""
+        self._ticking = True
+        loop.call_later(TICK_S, self._tick, loop)
+        worker = self._worker()
+        if worker is None:
+            return
+        worker.metrics.carry_over(len(self._begun))
+        limit = perf_counter() - worker.config.timeout_s
+        for task, began in list(self._begun.items()):
+            if began < limit and task not in self._late:
+                self._late.add(task)
+                task.cancel()
 
 
 def _require(grant: Grant, kind: Kind, devices: Sequence[str]) -> None:
     """Raises HttpError 403 unless the token is for this and for each device, known to us or not."""
-    if grant is EVERYTHING:
-        return
     if not grant.may(kind) or not all(map(grant.allows, devices)):
-        raise HttpError.of(FORBIDDEN)
+        raise refused(FORBIDDEN)
     if len(devices) > 1:
         grant.charge(len(devices) - 1)
 
 
-async def _parse(endpoint: _Endpoint, scope: Scope, receive: Receive, limit: int) -> Question:
-    """The validated request. Raises HttpError 400, 405, 413, 415, 422."""
-    method: str = scope["method"]
-    if method not in endpoint.methods:
-        raise HttpError(405, "method_not_allowed", f"use {' or '.join(endpoint.methods)}")
-    headers = dict(scope["headers"])
-    kind = headers.get(b"content-type", b"application/json").split(b";")[0].strip().lower()
-    if kind not in (b"application/json", b""):
-        raise HttpError(415, "unsupported_media_type", "send application/json")
-    body = await _body(headers, receive, limit)
-    if method == "GET" or (not body and endpoint.request is ModelRequest):
-        return endpoint.request()
-    try:
-        return endpoint.request.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        if first["type"] == "json_invalid":
-            raise HttpError(400, "invalid_json", first["msg"]) from None
-        field = ".".join(str(part) for part in first["loc"]) or None
-        raise HttpError(422, "invalid_request", first["msg"], field) from None
+class _Pool:
+    """One thread for work that may block; a full queue or a stuck store is a quick 503, not a pile-up."""
 
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._waiting = 0
+        self._stuck: Future[object] | None = None
 
-async def _body(headers: dict[bytes, bytes], receive: Receive, limit: int) -> bytes:
-    too_large = HttpError(413, "too_large", f"the body is larger than {limit} bytes")
-    declared = headers.get(b"content-length", b"0")
-    if declared.isdigit() and int(declared) > limit:
-        raise too_large
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise HttpError(400, "disconnected", "the client went away")
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > limit:
-            raise too_large
-        chunks.append(chunk)
-        if not message.get("more_body"):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-async def _send_readiness(send: Send, readiness: Readiness) -> None:
-    body = to_json({"ready": readiness.ready, "reasons": readiness.reasons})
-    await _send_json(send, 200 if readiness.ready else 503, body)
-
-
-async def _send_error(send: Send, worker: Worker | None, error: HttpError) -> None:
-    if worker is not None:
-        worker.metrics.errors.labels(error.code).inc()
-    fault = ErrorAnswer(error=Fault(code=error.code, message=error.message, field=error.field))
-    await _send_json(send, error.status, fault.model_dump_json(exclude_none=True).encode(), error.headers)
-
-
-async def _send_json(send: Send, status: int, body: bytes, more: Sequence[tuple[bytes, bytes]] = ()) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *more]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    async def run(self, config: ServingConfig, work: Callable[..., object], *arguments: object) -> object:
+        """``work(*arguments)`` on the thread. Raises HttpError 503."""
+        if self._stuck is not None and not self._stuck.done():
+            raise HttpError(503, "store_slow", "the store does not answer; ask again", headers=_SOON)
+        if self._waiting >= _QUEUES.get(self._name, config.max_waiting):
+            raise HttpError(503, "overloaded", "too many requests are waiting; ask again", headers=_SOON)
+        # Beside the hot path there is time: the first confirmation opens a database, an explanation loads a model.
+        patience = config.store_timeout_s if self._name == "features" else 0.9 * config.timeout_s
+        self._waiting += 1
+        doing = self._threads.submit(work, *arguments)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(doing), patience)
+        except TimeoutError:
+            if not doing.cancel():
+                self._stuck = doing  # it still blocks the thread: nobody else need wait to learn that
+            raise HttpError(503, "store_slow", "the store did not answer in time; ask again", headers=_SOON) from None
+        finally:
+            self._waiting -= 1

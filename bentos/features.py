@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bentos.answer import Candidate
-from bentos.ports import CandidateKey, DeviceFacts, Row
+from bentos.ports import CandidateKey, DeviceFacts, Values
 from feature_repo.retrieve import online_features
 from feature_repo.services import WHERE_PARKED_V1
 from feature_repo.store import open_store
 from feature_repo.store import service as applied_service
+from parked.errors import NotFoundError
 from parked.settings import Settings
 
 RANKS = (1, 2, 3)
@@ -20,6 +21,8 @@ RANKS = (1, 2, 3)
 
 class FeastSource:
     """Feast's online store as serving sees it. Safe to call from several threads, one at a time works."""
+
+    inline = False
 
     def __init__(self, store: Any) -> None:
         """``store``: a ``feast.FeatureStore`` with the repo applied."""
@@ -41,14 +44,18 @@ class FeastSource:
             rows = online_features(self._store, [{"device_id": d} for d in device_ids], WHERE_PARKED_V1)
         return [device_facts(device_id, row) for device_id, row in zip(device_ids, rows, strict=True)]
 
-    def features(self, service: str, keys: Sequence[CandidateKey]) -> list[Row]:
-        """The features of FeatureService ``service``, one row per key, in order. Raises NotFoundError."""
+    def values(self, service: str, names: Sequence[str], keys: Sequence[CandidateKey]) -> list[Values]:
+        """The features ``names`` of FeatureService ``service``, one row per key, in order. Raises NotFoundError."""
         asked = [
             {"device_id": k.device_id, "candidate_id": k.candidate_id, "cell": k.cell, "asked_at_us": k.asked_at_us}
             for k in keys
         ]
         with self._lock:
-            return [*online_features(self._store, asked, service)]
+            rows = online_features(self._store, asked, service)
+        try:
+            return [[row[name] for name in names] for row in rows]
+        except KeyError as error:
+            raise NotFoundError(f"feature service {service!r} does not serve {error.args[0]!r}") from None
 
 
 def device_facts(device_id: str, row: Mapping[str, Any]) -> DeviceFacts | None:
@@ -75,4 +82,5 @@ def _candidate(row: Mapping[str, Any], rank: int) -> Candidate:
         # Feast gives ints with nulls back as floats; microseconds since 1970 fit a float64 exactly (below 2^53).
         ended_at_us=None if ended_at_us is None else int(ended_at_us),
         return_m=row[f"return_m_{rank}"],
+        reasons=row[f"reasons_{rank}"] or "",
     )

@@ -19,9 +19,7 @@ import pyarrow.parquet as pq
 from bentos.answer_id import asked_us
 from bentos.ports import NotReadyError, UnknownAnswerError
 from parked.clock import Clock, from_us
-
-FED: Final = "f."
-"""Prefix of a feature's own column."""
+from parked.predictions import FED
 
 SPAN: Final = timedelta(minutes=1)
 """No part holds answers of a longer time: it is written every few seconds."""

@@ -120,6 +120,9 @@ class Place(Answer):
     since: datetime = Field(description="when the vehicle was left there")
     ended_at: datetime | None = Field(description="when the next vehicle leg began")
     probability: float = Field(description="calibrated, 0-1: that this is a parking")
+    reasons: list[str] = Field(
+        description="reason codes of the fact: garage (it fell silent while it still rolled), walked, silence, ..."
+    )
 
 
 class ModelRef(Answer):
@@ -143,6 +146,9 @@ class WhereParkedAnswer(Answer):
     asked_at: datetime
     facts_as_of: datetime | None = Field(description="when the newest fact behind this became known")
     facts_age_s: float | None
+    freshness: Literal["fresh", "stale", "none"] = Field(
+        description="stale: nothing new is known for longer than PARKED_SERVE_STALE_AFTER_S; none: nothing is known"
+    )
     model: ModelRef
     rules_version: str
 
@@ -186,6 +192,9 @@ class ModelAnswer(Answer):
     published_at: datetime
     manifest_sha256: str
     metrics: dict[str, float]
+    evaluated_by: Literal["compiled", "catboost"] = Field(
+        description="compiled: trees as arrays, proved CatBoost's equal at load; catboost: what could not be proved"
+    )
 
 
 class Fault(Answer):

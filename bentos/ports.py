@@ -5,19 +5,18 @@ The adapters are ``bentos.features`` (Feast) and ``bentos.confirmations`` (opera
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from bentos.answer import Candidate
 
-Row = Mapping[str, object]
-"""Feature name → value; None where missing."""
+Values = Sequence[object]
+"""The features of one row in the order asked for; None where missing."""
 
 
-@dataclass(frozen=True)
-class DeviceFacts:
+class DeviceFacts(NamedTuple):
     """What the online store knows of one phone."""
 
     device_id: str
@@ -28,8 +27,7 @@ class DeviceFacts:
     """Microseconds since the epoch: the newest fact this rests on became known then."""
 
 
-@dataclass(frozen=True)
-class CandidateKey:
+class CandidateKey(NamedTuple):
     """One row of model features: which candidate, asked about which moment (µs since the epoch)."""
 
     device_id: str
@@ -58,14 +56,21 @@ class Readiness:
 
 
 class FeatureSource(Protocol):
-    """The online feature store. Called from one thread; may block."""
+    """The online feature store. Called by one thread at a time."""
+
+    inline: bool
+    """Its reads are quick and wait for nobody, so the event loop itself may make them. Else they run on a thread, which
+    may be given up on."""
 
     def devices(self, device_ids: Sequence[str]) -> list[DeviceFacts | None]:
         """One entry per id, in order; None for a device the store has never seen."""
         ...
 
-    def features(self, service: str, keys: Sequence[CandidateKey]) -> list[Row]:
-        """The features of FeatureService ``service``, one row per key, in order."""
+    def values(self, service: str, names: Sequence[str], keys: Sequence[CandidateKey]) -> list[Values]:
+        """The features ``names`` of FeatureService ``service``, one row per key, in order.
+
+        Raises NotFoundError for a service that is not there or does not serve one of them.
+        """
         ...
 
 
@@ -85,6 +90,10 @@ class Confirmation:
 
 class LabelSink(Protocol):
     """Where confirmations go. May block."""
+
+    def prepare(self) -> None:
+        """What takes long and can be done before the first confirmation. Called from any thread; may raise."""
+        ...
 
     def add(self, confirmation: Confirmation, known_at: datetime) -> bool:
         """Store it; False where it is stored already.

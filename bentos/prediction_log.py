@@ -1,58 +1,51 @@
-"""What was served, kept: a bounded queue, one writer thread, batched Parquet parts of ``PREDICTIONS``.
+"""What was served, kept: a bounded queue, one writer thread, batched Parquet parts (``parked.predictions``).
 
-The answering path only appends to a deque. ``kill -9`` loses at most what was not flushed yet (``flush_s`` seconds or
-``flush_rows`` rows); an orderly stop loses nothing. A part is written durably (temporary name, fsync, rename), so a
-reader never sees half of one. Parts lie in ``date=YYYY-MM-DD`` folders, by UTC day of ``answered_at``.
+The answering path only appends to a deque: the rows as they were encoded for the model, nothing is formatted there.
+``kill -9`` loses at most what was not flushed yet (``flush_s`` seconds or ``flush_rows`` rows); an orderly stop loses
+nothing. A part is written durably (temporary name, fsync, rename), so a reader never sees half of one. Parts lie in
+``date=YYYY-MM-DD`` folders, by UTC day of ``answered_at``.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from itertools import groupby
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import structlog
 
-from parked.clock import to_us
-from parked.files import write_table
-from parked.schemas import PREDICTIONS
+from bentos.ports import CandidateKey
+from bentos.scorer import Fed, Scorer
+from parked.clock import from_us
+from parked.files import atomic_path
+from parked.predictions import FED, SHARED
 
 log = structlog.get_logger(__name__)
 
-
-@dataclass(frozen=True)
-class ScoredRow:
-    """One candidate as it was scored."""
-
-    device_id: str
-    candidate_id: str
-    rank: int
-    """0: the device's newest candidate."""
-    probability: float
-    features: Mapping[str, object]
-    """Exactly what the model was fed, before encoding."""
-    asked_at: datetime
+_REPEATED = ("state", "model_tag", "rules_version")
 
 
-@dataclass(frozen=True)
-class Answered:
-    """One answer's rows and what they share."""
+class Answered(NamedTuple):
+    """One answer: what was asked, what the model was fed, what it said. Lists are parallel, one entry per candidate."""
 
     answer_id: str
-    answered_at: datetime
+    answered_at_us: int
     state: str
-    model_tag: str
     generation: int
     rules_version: str
-    rows: Sequence[ScoredRow]
+    scorer: Scorer
+    keys: Sequence[CandidateKey]
+    ranks: Sequence[int]
+    """0: the device's newest candidate."""
+    fed: Fed
+    """Exactly what the model was fed."""
+    probabilities: Sequence[float]
 
 
 class PredictionLog:
@@ -87,13 +80,14 @@ class PredictionLog:
 
     def add(self, answered: Answered) -> None:
         """Queue an answer; never blocks, never raises. Over the limit it is dropped and counted."""
-        if not answered.rows:
+        rows = len(answered.keys)
+        if not rows:
             return
         if len(self._waiting) >= self._limit:
-            self._on_drop(len(answered.rows))
+            self._on_drop(rows)
             return
         self._waiting.append(answered)
-        self._rows += len(answered.rows)
+        self._rows += rows
         if self._rows >= self._flush_rows:
             self._wake.set()
 
@@ -109,12 +103,14 @@ class PredictionLog:
         """Write all that is queued now; returns the rows written. On a write error they are dropped and counted."""
         with self._write_lock:
             self._rows = 0
-            batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            groups: dict[tuple[str, Scorer], list[Answered]] = {}
+            for _ in range(len(self._waiting)):
+                answered = self._waiting.popleft()
+                day = from_us(answered.answered_at_us).date().isoformat()
+                groups.setdefault((day, answered.scorer), []).append(answered)
             written = 0
-            by_day = groupby(sorted(batch, key=lambda a: a.answered_at), key=lambda a: a.answered_at.date().isoformat())
-            for day, group in by_day:
-                answers = list(group)
-                rows = sum(len(answered.rows) for answered in answers)
+            for (day, _), answers in groups.items():
+                rows = sum(len(answered.keys) for answered in answers)
                 try:
                     self._write(day, answers)
                     written += rows
@@ -125,8 +121,12 @@ class PredictionLog:
 
     def _write(self, day: str, answers: Sequence[Answered]) -> None:
         self._parts += 1
-        name = f"{to_us(answers[0].answered_at)}-{os.getpid()}-{self._parts:06d}.parquet"
-        write_table(self._folder / f"date={day}" / name, to_table(answers))
+        name = f"{answers[0].answered_at_us}-{os.getpid()}-{self._parts:06d}.parquet"
+        table = to_table(answers)
+        texts = [field.name for field in table.schema if field.name.startswith(FED) and field.type == pa.string()]
+        with atomic_path(self._folder / f"date={day}" / name) as temporary:
+            # lz4 and no search for repeated numbers: the writer shares the core with who answers.
+            pq.write_table(table, temporary, compression="lz4", use_dictionary=[*_REPEATED, *texts])
 
     def _run(self) -> None:
         while not self._stopping:
@@ -136,30 +136,27 @@ class PredictionLog:
 
 
 def to_table(answers: Sequence[Answered]) -> pa.Table:
-    """Answers as ``PREDICTIONS`` rows, in order."""
-    pairs = [(answered, row) for answered in answers for row in answered.rows]
-    columns: dict[str, list[object]] = {
-        "answer_id": [a.answer_id for a, _ in pairs],
-        "answered_at": [a.answered_at for a, _ in pairs],
-        "asked_at": [r.asked_at for _, r in pairs],
-        "device_id": [r.device_id for _, r in pairs],
-        "candidate_id": [r.candidate_id for _, r in pairs],
-        "rank": [r.rank for _, r in pairs],
-        "probability": [r.probability for _, r in pairs],
-        "state": [a.state for a, _ in pairs],
-        "model_tag": [a.model_tag for a, _ in pairs],
-        "generation": [a.generation for a, _ in pairs],
-        "rules_version": [a.rules_version for a, _ in pairs],
-        "features": [features_json(r.features) for _, r in pairs],
+    """Answers of one model as a part of the log, in order."""
+    scorer = answers[0].scorer
+    sizes = [len(answered.keys) for answered in answers]
+    keys = [key for answered in answers for key in answered.keys]
+
+    def of_each(values: Iterable[object], kind: pa.DataType) -> pa.Array:
+        return pa.array(values, kind).take(pa.array(np.repeat(np.arange(len(answers)), sizes)))
+
+    columns = {
+        "answer_id": of_each([a.answer_id for a in answers], pa.string()),
+        "answered_at": of_each([a.answered_at_us for a in answers], pa.int64()),
+        "asked_at": pa.array([key[3] for key in keys], pa.int64()),
+        "device_id": pa.array([key[0] for key in keys], pa.string()),
+        "candidate_id": pa.array([key[1] for key in keys], pa.string()),
+        "rank": pa.array([rank for a in answers for rank in a.ranks], pa.int32()),
+        "probability": pa.array([p for a in answers for p in a.probabilities], pa.float64()),
+        "state": of_each([a.state for a in answers], pa.string()),
+        "model_tag": of_each([scorer.tag] * len(answers), pa.string()),
+        "generation": of_each([a.generation for a in answers], pa.int64()),
+        "rules_version": of_each([a.rules_version for a in answers], pa.string()),
     }
-    return pa.table(columns, schema=PREDICTIONS)
-
-
-def features_json(features: Mapping[str, object]) -> str:
-    """A JSON object without NaN: missing is null; floats keep every digit.
-
-    >>> features_json({"age_s": 0.1, "cell": None, "speed": float("nan")})
-    '{"age_s":0.1,"cell":null,"speed":null}'
-    """
-    clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in features.items()}
-    return json.dumps(clean, separators=(",", ":"), allow_nan=False)
+    shared = [columns[field.name].cast(field.type) for field in SHARED]
+    fed = scorer.columns([answered.fed for answered in answers])
+    return pa.table([*shared, *fed.values()], names=[*SHARED.names, *(FED + name for name in fed)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import threading
 from collections.abc import Callable
 
 import structlog
@@ -21,7 +22,7 @@ from bentos.prediction_log import PredictionLog
 from bentos.proof import with_trees
 from bentos.scorer import Scorer, load_scorer, model_dir_of
 from parked.clock import Clock, to_us
-from parked.errors import InternalError, ParkedError
+from parked.errors import InternalError, NotFoundError, ParkedError
 from parked.pointer import Pointer, read_pointer
 from parked.settings import Settings
 from parked.worker_status import WorkerStatus, process_started, remove_status, workers_dir, write_status
@@ -52,6 +53,7 @@ class Runtime:
         self.gatekeeper = gatekeeper
         self._tokens = Poller(lambda: refresh(gatekeeper), REFRESH_S)
         self._clock = clock
+        self._labels = labels
         self._open_source = open_source
         self._source: FeatureSource | None = None
         self._source_trouble: str | None = "the feature store is being opened"
@@ -82,6 +84,7 @@ class Runtime:
             metrics=metrics,
             clock=clock,
             new_id=new_id or answer_ids(clock),
+            stale_after_s=config.stale_after_s,
         )
         self.hindsight = Hindsight(
             AnswerLog(settings.predictions_dir, self._log.flush, clock, flush_s=config.log_flush_s),
@@ -95,6 +98,7 @@ class Runtime:
         self.metrics.generation.set(0)
         self._log.start()
         self._poller.start()
+        threading.Thread(target=self._prepare_labels, name="labels-open", daemon=True).start()
         if self.gatekeeper.asks:
             self._tokens.start()
 
@@ -111,6 +115,12 @@ class Runtime:
             self._look()
         finally:
             self._report()
+
+    def _prepare_labels(self) -> None:
+        try:
+            self._labels.prepare()
+        except Exception as error:  # the confirmation that needs it will say so
+            log.warning("label_store_not_open", error=type(error).__name__)
 
     def _look(self) -> None:
         if self._source is None and not self._open():
@@ -160,14 +170,14 @@ class Runtime:
         if self._source is None:
             raise InternalError("the feature store is not open")
         self._source.devices([""])
+        card = scorer.card
         key = CandidateKey("", "", "", to_us(self._clock()))
-        (row,) = self._source.features(scorer.card.feature_service, [key])
-        missing = [name for name in scorer.card.features if name not in row]
-        if missing:
-            service, some = scorer.card.feature_service, ", ".join(missing[:3])
-            raise InternalError(f"model {scorer.tag}: feature service {service} does not serve {some}")
-        for trial in (row, {}):
-            (probability,) = scorer.score([trial])
+        try:
+            (row,) = self._source.values(card.feature_service, card.features, [key])
+        except NotFoundError as error:
+            raise InternalError(f"model {scorer.tag}: {error}") from None
+        for trial in (row, [None] * len(row)):
+            (probability,) = scorer.score_values([trial])
             if not 0.0 <= probability <= 1.0:
                 raise InternalError(f"model {scorer.tag}: its trial gives {probability}, not a probability")
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import ValidationError
 
-from bentos.trees import Floats, NotOursError, Trees
+from bentos.trees import Floats, NotOursError, Trees, getter
 from parked.errors import InternalError, NotFoundError
 from parked.model_card import ModelCard
 from parked.pointer import read_pointer
@@ -26,7 +27,16 @@ CARD_FILE = "card.json"
 NAN = float("nan")
 
 
-@dataclass(frozen=True)
+class Fed(NamedTuple):
+    """What a model was fed, as it was encoded: what the prediction log keeps."""
+
+    numbers: Floats
+    """Shape (n, at least the numeric features): the numeric features in the model's own order, NaN where missing."""
+    texts: list[tuple[object, ...]]
+    """The categorical features, a tuple per row."""
+
+
+@dataclass(frozen=True, eq=False)
 class Scorer:
     """One loaded model. Immutable, so it can be shared by threads and swapped as a whole."""
 
@@ -40,6 +50,14 @@ class Scorer:
 
     trees: Trees | None = None
     """The model's trees as arrays, where they are proved equal (``bentos.proof``); None: CatBoost evaluates them."""
+
+    @cached_property
+    def _numbers(self) -> Callable[[Sequence[object]], tuple[object, ...]]:
+        return getter([p for p in range(len(self.card.features)) if p not in self.categorical])
+
+    @cached_property
+    def _texts(self) -> Callable[[Sequence[object]], tuple[object, ...]]:
+        return getter(self.categorical)
 
     @property
     def evaluated_by(self) -> Literal["compiled", "catboost"]:
@@ -62,17 +80,40 @@ class Scorer:
         return self.score_values([self.values(row) for row in rows])
 
     def score_values(self, rows: Sequence[Sequence[object]]) -> list[float]:
-        """``score`` over rows of values in the model's own order; None is missing. What a request is scored with."""
-        if not rows:
-            return []
-        margins = None
+        """``score`` over rows of values in the model's own order; None is missing."""
+        return self.evaluate(rows)[0] if rows else []
+
+    def evaluate(self, rows: Sequence[Sequence[object]]) -> tuple[list[float], Fed]:
+        """Probabilities of rows of values (at least one) in the model's own order, and what the model was fed."""
+        fed = None
         if self.trees is not None:
             # A category arrays cannot hold, or a value of a wrong type: CatBoost takes the one and names the other.
             with contextlib.suppress(NotOursError, TypeError, ValueError):
-                margins = self.trees.margins(rows)
-        if margins is None:
+                margins, numbers = self.trees.evaluate(rows)
+                fed = numbers
+        if fed is None:
             margins = self.catboost_margins(rows)
-        return [self.card.probability(margin) for margin in margins.tolist()]
+            fed = np.array([self._numbers(row) for row in rows], dtype=np.float64)
+        probability = self.card.probability
+        return [probability(margin) for margin in margins.tolist()], Fed(fed, [self._texts(row) for row in rows])
+
+    def columns(self, parts: Sequence[Fed]) -> dict[str, pa.Array]:
+        """What was fed over many calls, as typed columns in the model's own order; missing is null."""
+        import pyarrow as pa
+
+        from feature_repo.services import SERVICES, service_dtypes
+
+        service = self.card.feature_service
+        kinds = {n: d.arrow for n, d in service_dtypes(service).items()} if service in SERVICES else {}
+        numeric = [name for name in self.card.features if name not in self.card.categorical]
+        numbers = np.concatenate([part.numbers[:, : len(numeric)] for part in parts]).T
+        texts = list(zip(*(row for part in parts for row in part.texts), strict=True))
+        made = {}
+        for name, column in zip(numeric, np.ascontiguousarray(numbers), strict=True):
+            made[name] = pa.array(column, mask=np.isnan(column)).cast(kinds.get(name, pa.float64()), safe=False)
+        for position, column in zip(self.categorical, texts, strict=False):
+            made[self.card.features[position]] = pa.array(map(_category_or_none, column), pa.string())
+        return {name: made[name] for name in self.card.features}
 
     def catboost_margins(self, rows: Sequence[Sequence[object]]) -> Floats:
         """Raw margins by CatBoost itself, shape (n,). Raises InternalError for text where a number belongs.
@@ -126,6 +167,10 @@ class Scorer:
         pool = catboost.Pool(pd.DataFrame(columns), cat_features=list(self.categorical), thread_count=1)
         margins = self.model.predict(pool, prediction_type="RawFormulaVal", thread_count=1)
         return [self.card.probability(float(margin)) for margin in margins]
+
+
+def _category_or_none(value: object) -> str | None:
+    return None if value is None or value != value else str(value)
 
 
 def _category(value: object) -> str:

@@ -13,6 +13,7 @@ import bentoml
 
 from bentos.config import load_config
 from bentos.door import Door
+from bentos.http import App
 from bentos.messages import (
     ConfirmAnswer,
     ConfirmRequest,
@@ -39,7 +40,16 @@ def _worker() -> Runtime | None:
 
 # New-style services ignore BENTOML_CONFIG_OPTIONS: everything is a decorator argument. Tracing and the access log
 # cost more than an answer, and the log would say who asked; each request holds a timer for its timeout.
+class Fronted(bentoml.Service):  # type: ignore[misc]
+    """BentoML's service with our door around all of it (``bentos.door`` says why)."""
+
+    def to_asgi(self, is_main: bool = True) -> App:
+        """The worker's ASGI app."""
+        return Door(super().to_asgi(is_main), worker=_worker)
+
+
 @bentoml.service(
+    service_class=Fronted,
     name="where_you_parked",
     workers=_CONFIG.workers,
     traffic={"timeout": _CONFIG.timeout_s},
@@ -70,12 +80,12 @@ class WhereYouParked:
     @bentoml.api
     def where_parked(self, request: WhereParkedRequest, /) -> WhereParkedAnswer:
         """Where is the vehicle of this phone's owner: parked (with the spot), driving, or unknown."""
-        return self._runtime.application.where_parked(request)
+        return WhereParkedAnswer.model_validate(self._runtime.application.where_parked(request))
 
     @bentoml.api
     def score(self, request: ScoreRequest, /) -> ScoreAnswer:
         """Probabilities of many candidates at once, without a decision."""
-        return self._runtime.application.score(request)
+        return ScoreAnswer.model_validate(self._runtime.application.score(request))
 
     @bentoml.api
     def confirm(self, request: ConfirmRequest, /) -> ConfirmAnswer:
@@ -96,6 +106,3 @@ class WhereYouParked:
     def model(self, _request: ModelRequest, /) -> ModelAnswer:
         """What is being served (GET works too)."""
         return self._runtime.application.model()
-
-
-WhereYouParked.add_asgi_middleware(Door, worker=_worker)  # type: ignore[attr-defined]

@@ -100,10 +100,14 @@ class Trees:
         return None
 
     def margins(self, rows: Sequence[Sequence[object]]) -> Floats:
-        """Raw margins, shape (n,), of rows of values in the model's own order of features; None is missing.
+        """``evaluate``'s margins."""
+        return self.evaluate(rows)[0]
 
-        Raises NotOursError for a category longer than 16 bytes, TypeError or ValueError for text in
-        place of a number.
+    def evaluate(self, rows: Sequence[Sequence[object]]) -> tuple[Floats, Floats]:
+        """Raw margins, shape (n,), of rows of values in the model's own order of features (None is missing); and the
+        rows as encoded, shape (n, width), the numeric features first.
+
+        Raises NotOursError for a category longer than 16 bytes, TypeError or ValueError for text in place of a number.
         """
         flat: list[object] = []
         for row in rows:
@@ -113,7 +117,7 @@ class Trees:
         encoded = np.array(flat, dtype=np.float64).reshape(len(rows), self.width)
         out = np.empty(len(rows))
         self.kernel(encoded, *self.arrays, out)
-        return out
+        return out, encoded
 
 
 def compile_trees(model: Any, features: Sequence[str], categorical: Sequence[int]) -> Trees:
@@ -173,7 +177,7 @@ def _compile(
         float(bias[0]),
     )
     width = len(numeric) + len(column_of_value)
-    return Trees(width, _getter(numeric), tuple(categories), arrays, kernel, features, tuple(numeric))
+    return Trees(width, getter(numeric), tuple(categories), arrays, kernel, features, tuple(numeric))
 
 
 def _categories(info: dict[str, Any], first: int) -> tuple[list[tuple[int, _Category]], dict[tuple[int, int], int]]:
@@ -189,7 +193,8 @@ def _categories(info: dict[str, Any], first: int) -> tuple[list[tuple[int, _Cate
     return made, columns
 
 
-def _getter(positions: Sequence[int]) -> Callable[[Sequence[object]], tuple[object, ...]]:
+def getter(positions: Sequence[int]) -> Callable[[Sequence[object]], tuple[object, ...]]:
+    """The values of a row at ``positions``, as fast as Python can."""
     if len(positions) > 1:
         return itemgetter(*positions)
     return lambda row: tuple(row[position] for position in positions)

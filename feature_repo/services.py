@@ -87,6 +87,7 @@ SERVICES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
                     "uncertainty_m",
                     "ended_at_us",
                     "return_m",
+                    "reasons",
                 )
             ),
             "driving",

@@ -20,6 +20,7 @@ import pandas as pd
 
 from parked.clock import to_us
 from parked.errors import InputError
+from parked.predictions import FED
 from parked.schemas import PREDICTIONS
 
 KEY_COLUMNS: Final = ("device_id", "candidate_id", "asked_at_us", "probability", "model_tag")
@@ -132,16 +133,19 @@ def read_windows(folder: Path, windows: Sequence[Window], question: Question) ->
     with duckdb.connect() as connection:
         connection.execute("SET threads=2; SET TimeZone='UTC'")
         try:
+            columns = {name for name, *_ in connection.execute(_COLUMNS, {"parts": parameters["parts"]}).fetchall()}
+            readable, fed = _reading(columns, shape)
             counting = {key: value for key, value in parameters.items() if key != "slot"}
-            counts = connection.execute(_COUNT, counting).fetchall()
+            counts = connection.execute(_COUNT.format(readable=readable), counting).fetchall()
             table = connection.sql(
-                _READ, params={**parameters, "shape": json.dumps(shape), "max_rows": question.max_rows * len(windows)}
+                _READ.format(readable=readable, fed=fed),
+                params={**parameters, "max_rows": question.max_rows * len(windows)},
             ).to_arrow_table()
         except (duckdb.BinderException, duckdb.InvalidInputException, duckdb.IOException) as error:
-            columns = ", ".join(PREDICTIONS.names)
+            wanted = ", ".join(PREDICTIONS.names)
             first = str(error).splitlines()[0]
             raise InputError(
-                f"{folder}: unreadable prediction log ({first})", mend=f"its parts must be Parquet with {columns}"
+                f"{folder}: unreadable prediction log ({first})", mend=f"its parts must be Parquet with {wanted}"
             ) from None
     frame = _frame(table, question)
     logged = {int(index): (int(rows), int(bad)) for index, rows, bad in counts}
@@ -152,6 +156,28 @@ def read_windows(folder: Path, windows: Sequence[Window], question: Question) ->
         index = (to_us(window.start) - origin) // length
         served.append(Served(window, parts.get(index, nothing), *logged.get(index, (0, 0))))
     return served
+
+
+def _reading(columns: set[str], shape: dict[str, str]) -> tuple[str, str]:
+    """SQL for whether a row's features can be read, and for them as a struct of ``shape``: from columns of their own
+    (``parked.predictions``), from JSON text in older parts, or, while a log holds both kinds, whichever the row has."""
+    typed = "{{{}}}".format(
+        ", ".join(
+            f"'{name}': {f'{quoted(FED + name)}::{kind}' if FED + name in columns else f'NULL::{kind}'}"
+            for name, kind in shape.items()
+        )
+    )
+    text = "from_json(features, '{}')".format(json.dumps(shape).replace("'", "''"))
+    if not any(name.startswith(FED) for name in columns):
+        return "json_valid(features)", text
+    if "features" not in columns:
+        return "true", typed
+    return "(features IS NULL OR json_valid(features))", f"CASE WHEN features IS NULL THEN {typed} ELSE {text} END"
+
+
+def quoted(name: str) -> str:
+    """A column's name as SQL has it."""
+    return '"{}"'.format(name.replace('"', '""'))
 
 
 def _frame(table: Any, question: Question) -> pd.DataFrame:
@@ -193,14 +219,19 @@ _ROWS = """
       AND list_contains($states, state) AND ($tag IS NULL OR model_tag = $tag)
 """
 
-_COUNT = f'SELECT "window", count(*), count(*) FILTER (NOT json_valid(features)) FROM ({_ROWS}) GROUP BY "window"'
+_COLUMNS = "DESCRIBE SELECT * FROM read_parquet($parts, union_by_name=true, hive_partitioning=false)"
 
-_READ = f"""
+_COUNT = 'SELECT "window", count(*), count(*) FILTER (NOT {readable}) FROM (' + _ROWS + ') GROUP BY "window"'
+
+_READ = (
+    """
     WITH kept AS (
         SELECT DISTINCT ON ("window", answer_id, device_id, candidate_id)
-            "window", device_id, candidate_id, epoch_us(asked_at) AS asked_at_us, probability, model_tag, features
-        FROM ({_ROWS})
-        WHERE json_valid(features)
+            "window", device_id, candidate_id, epoch_us(asked_at) AS asked_at_us, probability, model_tag, {fed} AS fed
+        FROM ("""
+    + _ROWS
+    + """)
+        WHERE {readable}
         QUALIFY dense_rank() OVER (
             PARTITION BY device_id, epoch_us(asked_at) // $slot ORDER BY md5(answer_id), answer_id
         ) = 1
@@ -208,8 +239,9 @@ _READ = f"""
         SELECT device_id, sum(count(*)) OVER (ORDER BY md5(device_id), device_id) AS rows_so_far
         FROM kept GROUP BY device_id
     )
-    SELECT "window", device_id, candidate_id, asked_at_us, probability, model_tag, from_json(features, $shape) AS fed
+    SELECT "window", device_id, candidate_id, asked_at_us, probability, model_tag, fed
     FROM kept JOIN phones USING (device_id)
     WHERE rows_so_far <= $max_rows OR rows_so_far = (SELECT min(rows_so_far) FROM phones)
     ORDER BY "window", device_id, asked_at_us, candidate_id
-"""
+    """
+)

@@ -21,6 +21,7 @@ _COLUMNS: Final[tuple[tuple[str, Dtype, Callable[[Fact], Any], str], ...]] = (
     ("uncertainty_m", FLOAT64, lambda fact: fact.uncertainty_m, "uncertainty of the place, metres,"),
     ("ended_at_us", INT64, lambda fact: fact.ended_at, "when a vehicle leg next began, microseconds since the epoch,"),
     ("return_m", FLOAT64, lambda fact: fact.return_m, "distance to where the next vehicle leg began, metres,"),
+    ("reasons", STRING, lambda fact: fact.reasons, "reason codes, comma-separated,"),
 )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import httpx
@@ -11,7 +10,7 @@ import pytest
 
 from bentos.launch import ServerHandle, start_server
 from parked.settings import Settings
-from tests.bentos.fakes import publish, settings_in, write_model
+from tests.bentos.fakes import publish, settings_in, until, write_model
 
 FAKE_SERVICE = "tests.bentos.fake_server:WhereYouParked"
 
@@ -54,11 +53,3 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def client(served: Served) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=served.server.url, timeout=10) as client:
         yield client
-
-
-def until(true: Callable[[], bool], timeout_s: float = 15) -> None:
-    """Wait for a condition another process brings about."""
-    end = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.02)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -10,9 +11,9 @@ from pathlib import Path
 from catboost import CatBoost, Pool
 
 from bentos.answer import Candidate
-from bentos.ports import CandidateKey, Confirmation, DeviceFacts, Row
+from bentos.ports import CandidateKey, Confirmation, DeviceFacts, Values
 from parked.clock import to_us
-from parked.errors import ConflictError
+from parked.errors import ConflictError, NotFoundError
 from parked.model_card import ModelCard
 from parked.pointer import Pointer, write_pointer
 from parked.settings import Settings
@@ -126,6 +127,8 @@ MADE_UP = ("signal", "motion_after", "status", "uncertainty_m", "sends_motion", 
 class FakeSource:
     """The feature store as a dictionary."""
 
+    inline = False
+
     def __init__(self, *, broken: bool = False) -> None:
         self.broken = broken
 
@@ -134,17 +137,19 @@ class FakeSource:
             raise OSError("the disk is gone")
         return [DEVICES.get(device_id) for device_id in device_ids]
 
-    def features(self, service: str, keys: Sequence[CandidateKey]) -> list[Row]:
+    def values(self, service: str, names: Sequence[str], keys: Sequence[CandidateKey]) -> list[Values]:
         if service != SERVICE:
-            raise KeyError(service)
+            raise NotFoundError(f"feature service {service!r}")
         return [
-            {
-                "walked_m": WALKED.get(key.candidate_id),
-                "followed_by": "foot" if key.candidate_id in WALKED else None,
-                "age_s": (key.asked_at_us - NOW_US) / 1e6,
-                "not_the_models_business": 1,
-                **dict.fromkeys(MADE_UP),
-            }
+            [
+                {
+                    "walked_m": WALKED.get(key.candidate_id),
+                    "followed_by": "foot" if key.candidate_id in WALKED else None,
+                    "age_s": (key.asked_at_us - NOW_US) / 1e6,
+                    **dict.fromkeys(MADE_UP),
+                }[name]
+                for name in names
+            ]
             for key in keys
         ]
 
@@ -154,6 +159,9 @@ class FakeLabels:
 
     def __init__(self) -> None:
         self.kept: dict[object, Confirmation] = {}
+
+    def prepare(self) -> None:
+        pass
 
     def add(self, confirmation: Confirmation, known_at: datetime) -> bool:  # noqa: ARG002  the port's signature
         key = confirmation.key or (confirmation.device_id, confirmation.at, confirmation.lat, confirmation.verdict)
@@ -167,3 +175,11 @@ class FakeLabels:
 
 def settings_in(home: Path, **changes: object) -> Settings:
     return Settings(home=home, **changes)  # type: ignore[arg-type]
+
+
+def until(true: Callable[[], bool], timeout_s: float = 15) -> None:
+    """Wait for a condition another process brings about."""
+    end = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < end, "did not happen in time"
+        time.sleep(0.02)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -125,4 +123,4 @@ def test_the_order_the_store_gives_does_not_matter(some: list[Candidate]) -> Non
 
 
 def test_return_distance_matters_only_once_a_leg_began() -> None:
-    assert not has_left(replace(candidate("home", 1), return_m=3.0), NOW_US)
+    assert not has_left(candidate("home", 1)._replace(return_m=3.0), NOW_US)

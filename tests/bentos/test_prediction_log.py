@@ -12,20 +12,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bentos import prediction_log
-from bentos.prediction_log import Answered, PredictionLog, ScoredRow, features_json, to_table
+from bentos.ports import CandidateKey
+from bentos.prediction_log import Answered, PredictionLog
+from bentos.scorer import Scorer
+from parked.errors import InputError
+from parked.predictions import as_predictions, features_json, read_predictions
 from parked.schemas import PREDICTIONS
-from tests.bentos.fakes import NOW
+from tests.bentos.fakes import FEATURES, HOUR_US, NOW, NOW_US, card, trained_model
+
+SCORER = Scorer("parking:v1", card(), trained_model(), (1,))
 
 
 def answered(answer_id: str, rows: int = 1, **changes: object) -> Answered:
+    fed: list[list[object]] = [[0.1 * rank, "foot" if rank else None, None] for rank in range(rows)]
     values: dict[str, object] = {
         "answer_id": answer_id,
-        "answered_at": NOW,
+        "answered_at_us": NOW_US,
         "state": "parked",
-        "model_tag": "parking:v1",
         "generation": 3,
         "rules_version": "v1",
-        "rows": [ScoredRow("phone", f"{answer_id}-{rank}", rank, 0.25, {"walked_m": 0.1}, NOW) for rank in range(rows)],
+        "scorer": SCORER,
+        "keys": [CandidateKey("phone", f"{answer_id}-{rank}", "cell", NOW_US - rank) for rank in range(rows)],
+        "ranks": list(range(rows)),
+        "fed": SCORER.evaluate(fed)[1] if rows else None,
+        "probabilities": [0.25] * rows,
     }
     return Answered(**(values | changes))  # type: ignore[arg-type]
 
@@ -41,16 +51,57 @@ def test_what_was_added_is_written_as_the_contract_says(tmp_path: Path) -> None:
     assert log.flush() == 3
     (part,) = parts(tmp_path)
     assert part.parent.name == "date=2026-03-01"
-    table = pq.ParquetFile(part).read()
+    table = as_predictions(pq.ParquetFile(part).read())
     assert table.schema.equals(PREDICTIONS)
+    assert read_predictions(tmp_path).equals(table)
+    assert read_predictions(tmp_path, ["b", "c"])["candidate_id"].to_pylist() == ["b-0"]
     assert table["candidate_id"].to_pylist() == ["a-0", "a-1", "b-0"]
     assert table["rank"].to_pylist() == [0, 1, 0]
     assert table["answered_at"][0].as_py() == NOW
+    assert table["asked_at"].to_pylist() == [NOW, NOW - timedelta(microseconds=1), NOW]
+    assert [json.loads(text) for text in table["features"].to_pylist()] == [
+        {"walked_m": 0.0, "followed_by": None, "age_s": None},
+        {"walked_m": 0.1, "followed_by": "foot", "age_s": None},
+        {"walked_m": 0.0, "followed_by": None, "age_s": None},
+    ]
+
+
+def test_each_feature_is_a_typed_column_of_its_own(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path)
+    log.add(answered("a", rows=2))
+    log.flush()
+    fed = pq.ParquetFile(parts(tmp_path)[0]).schema_arrow
+    assert {field.name: field.type for field in fed if field.name.startswith("f.")} == {
+        "f.walked_m": pa.float64(), "f.followed_by": pa.string(), "f.age_s": pa.float64(),
+    }  # fmt: skip
+
+
+def test_answers_of_two_models_are_two_parts(tmp_path: Path) -> None:
+    other = Scorer("parking:v2", card(features=[*FEATURES[:2], "another"]), trained_model(), (1,))
+    log = PredictionLog(tmp_path)
+    log.add(answered("a"))
+    log.add(answered("b", scorer=other))
+    log.add(answered("c"))
+    assert log.flush() == 3
+    assert sorted(read_predictions(tmp_path)["model_tag"].to_pylist()) == ["parking:v1", "parking:v1", "parking:v2"]
+
+
+def test_a_part_without_features_is_told(tmp_path: Path) -> None:
+    pq.write_table(PREDICTIONS.empty_table().drop_columns(["features"]), tmp_path / "half.parquet")
+    with pytest.raises(InputError, match="features"):
+        read_predictions(tmp_path)
+    (tmp_path / "half.parquet").write_bytes(b"PAR1 not really")
+    with pytest.raises(InputError, match=r"half\.parquet"):
+        read_predictions(tmp_path)
+
+
+def test_a_log_that_was_never_written_is_empty(tmp_path: Path) -> None:
+    assert read_predictions(tmp_path / "never").equals(PREDICTIONS.empty_table())
 
 
 def test_answers_lie_in_the_folder_of_their_day(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path)
-    log.add(answered("tomorrow", answered_at=NOW + timedelta(days=1)))
+    log.add(answered("tomorrow", answered_at_us=NOW_US + 24 * HOUR_US))
     log.add(answered("today"))
     assert log.flush() == 2
     assert [part.parent.name for part in parts(tmp_path)] == ["date=2026-03-01", "date=2026-03-02"]
@@ -84,7 +135,7 @@ def test_stopping_writes_what_is_queued(tmp_path: Path) -> None:
 
 def test_enough_rows_are_written_without_waiting_for_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wrote = threading.Event()
-    monkeypatch.setattr(prediction_log, "write_table", lambda _path, _table: wrote.set())
+    monkeypatch.setattr(prediction_log, "to_table", lambda _answers: wrote.set())
     log = PredictionLog(tmp_path, flush_rows=2, flush_s=3600)
     log.start()
     log.add(answered("a", rows=2))
@@ -93,14 +144,14 @@ def test_enough_rows_are_written_without_waiting_for_the_clock(tmp_path: Path, m
 
 
 def test_a_disk_that_refuses_is_counted_and_the_log_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_path: Path, _table: pa.Table) -> None:
+    def full(_path: Path) -> None:
         raise OSError("no space left on device")
 
     dropped: list[int] = []
     log = PredictionLog(tmp_path, on_drop=dropped.append)
     log.add(answered("lost", rows=2))
     with monkeypatch.context() as patch:
-        patch.setattr(prediction_log, "write_table", full)
+        patch.setattr(prediction_log, "atomic_path", full)
         assert log.flush() == 0
     assert dropped == [2]
     log.add(answered("kept"))
@@ -112,7 +163,3 @@ def test_logged_features_come_back_exactly_but_for_what_json_cannot_say(features
     back = json.loads(features_json(features), parse_constant=pytest.fail)
     finite = {k: None if isinstance(v, float) and v - v != 0 else v for k, v in features.items()}
     assert back == finite
-
-
-def test_an_empty_batch_is_an_empty_table_of_the_contract() -> None:
-    assert to_table([]).schema.equals(PREDICTIONS)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import httpx
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from bentos.build import build_bento
@@ -25,6 +24,7 @@ from ingestion.features.build import build_features
 from parked.clock import to_us
 from parked.errors import ConflictError, NotFoundError
 from parked.geo import distance_m
+from parked.predictions import read_predictions
 from parked.schemas import SCORES
 from parked.settings import Settings
 from tests.bentos.fakes import publish, settings_in
@@ -67,8 +67,8 @@ def test_a_bento_answers_from_the_real_store_what_the_store_and_the_model_say(bu
     assert (answer["state"], answer["model"]["tag"]) == ("parked", "parking:v1")
     spot = answer["spot"]
     assert distance_m(spot["lat"], spot["lon"], *HOME) < 60
-    (part,) = built.predictions_dir.rglob("*.parquet")
-    logged = {row["candidate_id"]: row for row in pq.ParquetFile(part).read().to_pylist()}[spot["candidate_id"]]
+    kept = read_predictions(built.predictions_dir).to_pylist()
+    logged = {row["candidate_id"]: row for row in kept}[spot["candidate_id"]]
     scorer = load_scorer(model_dir_of(built, "parking:v1"))
     facts = FeastSource.open(built).devices(["phone-0"])[0]
     assert facts is not None

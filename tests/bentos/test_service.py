@@ -7,15 +7,15 @@ import threading
 from typing import Any
 
 import httpx
-import pyarrow.parquet as pq
 import pytest
 
 from bentos.scorer import load_scorer, model_dir_of
 from parked.opsdb.engine import open_database
 from parked.opsdb.labels import read_labels
+from parked.predictions import read_predictions
 from parked.worker_status import live_workers, workers_dir
-from tests.bentos.conftest import CONFIRMATION, Served, until
-from tests.bentos.fakes import NOW, publish, write_model
+from tests.bentos.conftest import CONFIRMATION, Served
+from tests.bentos.fakes import NOW, publish, until, write_model
 
 
 def metric(client: httpx.Client, name: str) -> float:
@@ -193,9 +193,8 @@ def test_the_log_holds_exactly_what_was_served(served: Served, client: httpx.Cli
     asked = {answer["answer_id"], scored["answer_id"]}
 
     def logged() -> dict[tuple[str, str], dict[str, Any]]:
-        parts = served.settings.predictions_dir.rglob("[!.]*.parquet")
-        rows = [row for part in parts for row in pq.ParquetFile(part).read().to_pylist()]
-        return {(row["answer_id"], row["candidate_id"]): row for row in rows if row["answer_id"] in asked}
+        rows = read_predictions(served.settings.predictions_dir, sorted(asked)).to_pylist()
+        return {(row["answer_id"], row["candidate_id"]): row for row in rows}
 
     until(lambda: len(logged()) == 3)
     of = logged()

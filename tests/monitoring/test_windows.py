@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from monitoring.windows import Question, Window, read_served, read_windows
@@ -150,3 +153,21 @@ def test_a_window_is_a_weekend_by_where_most_of_it_lies() -> None:
         True,
         False,
     ]
+
+
+def test_features_in_columns_of_their_own_and_as_text_read_the_same(tmp_path: Path) -> None:
+    features = [{"speed": 0.1, "motion": "still"}, {"speed": None, "motion": None}, {"speed": 2 / 3, "motion": "foot"}]
+    rows = [{"answer_id": str(n), "device_id": str(n), "features": json.dumps(f)} for n, f in enumerate(features)]
+    text, typed, both = tmp_path / "text", tmp_path / "typed", tmp_path / "both"
+    log(text, *rows)
+    log(both, rows[0])
+    whole = pq.ParquetFile(next(text.rglob("*.parquet"))).read()
+    columns = whole.drop_columns(["features"])
+    for name in ("speed", "motion"):
+        columns = columns.append_column(f"f.{name}", pa.array([row[name] for row in features]))
+    write_table(typed / "part.parquet", columns)
+    write_table(both / "other.parquet", columns.slice(1))
+    frames = [read_served(folder, HOUR, ASKED).frame for folder in (text, typed, both)]
+    assert frames[0]["f_motion"].tolist() == ["still", "", "foot"]
+    pd.testing.assert_frame_equal(frames[1], frames[0])
+    pd.testing.assert_frame_equal(frames[2], frames[0])

@@ -13,13 +13,13 @@ import pandas as pd
 import pyarrow as pa
 from sqlalchemy import Engine
 
-from bentos.prediction_log import features_json
 from monitoring.reference import champion_reference
 from monitoring.windows import Window
 from parked.clock import Clock, fixed_clock, to_us
 from parked.files import write_table
 from parked.opsdb.engine import open_database
 from parked.opsdb.labels import add_coverage, add_labels
+from parked.predictions import features_json
 from parked.schemas import PREDICTIONS, TIME
 from parked.settings import Settings, load_settings
 from tests.training.conftest import config_file
