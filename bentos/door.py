@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -29,6 +30,7 @@ from bentos.http import (
     json_of,
     late,
     media_type,
+    not_allowed,
     parse,
     read_body,
     refused,
@@ -93,8 +95,10 @@ _SOON = ((b"retry-after", b"1"),)
 _QUEUES = {"explain": 8}
 """Requests that may wait for a pool, where that is not ``max_waiting``: explaining takes tens of milliseconds."""
 
-_BENTOML_PATHS = ("/metrics", "/livez", "/healthz", "/docs.json", "/schema.json", "/")
+_OURS = ("/readyz", "/docs.json")
+_BENTOML_PATHS = ("/metrics", "/livez", "/healthz", "/schema.json", "/")
 _BENTOML_PREFIXES = ("/static_content/", "/assets/")
+_READS = ("GET", "HEAD")
 
 
 class Door:
@@ -119,7 +123,8 @@ class Door:
         headers: Headers = dict(scope["headers"])
         ident = request_id(headers)
         worker = self._worker()
-        if endpoint is None and (path in _BENTOML_PATHS or path.startswith(_BENTOML_PREFIXES)):
+        bentomls = endpoint is None and (path in _BENTOML_PATHS or path.startswith(_BENTOML_PREFIXES))
+        if bentomls and scope["method"] in _READS:
             if worker is not None:
                 worker.metrics.carry_over(len(self._begun))
             return await self._app(scope, receive, with_id(send, ident))
@@ -134,10 +139,8 @@ class Door:
                 raise HttpError(503, "not_ready", "the service is starting; ask again", headers=_SOON)
             if endpoint is not None:
                 status, body = 200, json_of(await self._answer(worker, endpoint, scope, headers, receive))
-            elif path == "/readyz":
-                readiness = worker.readiness()
-                status = 200 if readiness.ready else 503
-                body = json_of({"ready": readiness.ready, "reasons": readiness.reasons})
+            elif bentomls or path in _OURS:
+                status, body = _open(worker, path, scope["method"])
             else:
                 raise HttpError(404, "not_found", f"no such path; see /docs.json for {', '.join(ENDPOINTS)}")
         except HttpError as error:
@@ -155,8 +158,7 @@ class Door:
         self, worker: Worker, endpoint: Endpoint, scope: Scope, headers: Headers, receive: Receive
     ) -> object:
         if scope["method"] not in endpoint.methods:
-            allowed = ", ".join(endpoint.methods)
-            raise HttpError(405, "method_not_allowed", f"use {allowed}", headers=((b"allow", allowed.encode()),))
+            raise not_allowed(endpoint.methods)
         grant = authorize(worker.gatekeeper, scope)  # before anything is read: strangers cost nothing
         if isinstance(grant, Refusal):
             raise refused(grant)
@@ -217,6 +219,23 @@ class Door:
             if began < limit and task not in self._late:
                 self._late.add(task)
                 task.cancel()
+
+
+def _open(worker: Worker, path: str, method: str) -> tuple[int, bytes]:
+    """What needs no token and names no device: readiness and the OpenAPI document. Raises HttpError 405."""
+    if method not in _READS or path not in _OURS:
+        raise not_allowed(_READS)
+    if path == "/docs.json":
+        return 200, _document(worker.gatekeeper.asks)
+    readiness = worker.readiness()
+    return 200 if readiness.ready else 503, json_of({"ready": readiness.ready, "reasons": readiness.reasons})
+
+
+@lru_cache(maxsize=2)
+def _document(tokens: bool) -> bytes:
+    from bentos.openapi import document
+
+    return json_of(document(tokens=tokens))
 
 
 def _require(grant: Grant, kind: Kind, devices: Sequence[str]) -> None:

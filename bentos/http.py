@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
 from bentos.messages import ErrorAnswer, Fault
+from bentos.repeated import repeated_key
 from parked.tokens import Refusal
 
 Scope = MutableMapping[str, Any]
@@ -90,15 +91,26 @@ async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
 
 
 def parse(kind: type[Request], body: bytes) -> Request:
-    """The validated request. Raises HttpError 400 for what is no JSON, 422 naming the first field that is wrong."""
+    """The validated request. Raises HttpError 400 for what is no JSON or holds a key twice, 422 naming the first field
+    that is wrong."""
     try:
-        return kind.model_validate_json(body)
+        request = kind.model_validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         if first["type"] == "json_invalid":
             raise HttpError(400, "invalid_json", first["msg"]) from None
         field = ".".join(str(part) for part in first["loc"]) or None
         raise HttpError(422, "invalid_request", first["msg"], field) from None
+    twice = repeated_key(body, request)
+    if twice is not None:
+        raise HttpError(400, "invalid_json", "an object holds this key twice", twice)
+    return request
+
+
+def not_allowed(methods: Sequence[str]) -> HttpError:
+    """Another method than a path has."""
+    allowed = ", ".join(methods)
+    return HttpError(405, "method_not_allowed", f"use {allowed}", headers=((b"allow", allowed.encode()),))
 
 
 def refused(refusal: Refusal) -> HttpError:

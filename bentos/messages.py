@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic.config import JsonDict
 
 from bentos.answer import Reason, State
 
@@ -67,8 +68,17 @@ class ScoreItem(_Request):
     asked_at: Moment | None = None
 
 
+def _either(given: str, absent: str) -> JsonDict:
+    """JSON Schema: the list ``given`` and not ``absent``."""
+    return {"required": [given], "properties": {given: {"type": "array"}, absent: {"type": "null"}}}
+
+
 class ScoreRequest(Question):
     """Many questions at once: either ``items`` or the shorter ``device_ids``."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [_either("items", "device_ids"), _either("device_ids", "items")]}
+    )
 
     items: Annotated[list[ScoreItem], Field(min_length=1, max_length=MAX_ITEMS)] | None = None
     device_ids: Annotated[list[Identifier], Field(min_length=1, max_length=MAX_ITEMS)] | None = None
@@ -195,6 +205,13 @@ class ModelAnswer(Answer):
     evaluated_by: Literal["compiled", "catboost"] = Field(
         description="compiled: trees as arrays, proved CatBoost's equal at load; catboost: what could not be proved"
     )
+
+
+class ReadyAnswer(Answer):
+    """Whether questions can be answered, and what is wrong (which it may be even while they can)."""
+
+    ready: bool
+    reasons: list[str]
 
 
 class Fault(Answer):

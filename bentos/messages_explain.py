@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from bentos.messages import Answer, Identifier, ModelRef, Moment, Question
 
@@ -69,6 +69,15 @@ class ActualSpot(Question):
 
 class CorrectRequest(Question):
     """A person says: this answer was wrong, or: the vehicle really was here; or both."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": ["wrong"], "properties": {"wrong": {"const": True}}},
+                {"required": ["actual"], "properties": {"actual": {"type": "object"}}},
+            ]
+        }
+    )
 
     answer_id: AnswerId = Field(examples=["0647f3a2c1d80012ab34cd56ef789012"])
     wrong: bool = Field(default=False, description="the vehicle was not parked at the answered spot")
