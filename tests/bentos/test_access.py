@@ -17,7 +17,7 @@ from parked.opsdb.engine import open_database
 from parked.opsdb.tokens import create_token, revoke_token
 from parked.settings import Settings
 from parked.tokens import EVERYTHING, UNAUTHORIZED, Minted
-from tests.bentos.conftest import CONFIRMATION, FAKE_SERVICE, until
+from tests.bentos.conftest import CONFIRMATION, FAKE_SERVICE, Served, until
 from tests.bentos.fakes import publish, settings_in, write_model
 
 
@@ -161,6 +161,13 @@ def test_an_open_door_is_for_this_machine_only_however_the_server_was_started(
 ) -> None:
     assert is_near(client) == near
     assert authorize(OPEN, {"client": client, "headers": []}) is (EVERYTHING if near else UNAUTHORIZED)
+
+
+def test_what_a_proxy_on_this_machine_brings_from_elsewhere_needs_a_token(served: Served) -> None:
+    question = {"device_id": "phone-parked"}
+    for elsewhere, status in (("10.0.0.7", 401), ("127.0.0.1", 200)):
+        reply = httpx.post(f"{served.server.url}/where_parked", json=question, headers={"x-forwarded-for": elsewhere})
+        assert reply.status_code == status
 
 
 def test_two_credentials_are_none(guarded: Guarded) -> None:

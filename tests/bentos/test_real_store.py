@@ -60,12 +60,19 @@ def test_a_bento_answers_from_the_real_store_what_the_store_and_the_model_say(bu
             question = {"device_id": "phone-0", "asked_at": asked_at.isoformat()}
             answer = httpx.post(f"{server.url}/where_parked", json=question).json()
             unknown = httpx.post(f"{server.url}/where_parked", json={"device_id": "nobody"}).json()
+            past = {"answer_id": answer["answer_id"]}
+            why = httpx.post(f"{server.url}/explain", json=past, timeout=10).json()
+            corrected = httpx.post(f"{server.url}/correct", json=past | {"wrong": True}, timeout=10).json()
             server.stop()
     finally:
         built.pointer_file.write_text(published)
     assert (unknown["state"], unknown["reason"]) == ("unknown", "unknown_device")
     assert (answer["state"], answer["model"]["tag"]) == ("parked", "parking:v1")
     spot = answer["spot"]
+    assert why["reproduced"] is True
+    assert {c["candidate_id"]: c["probability"] for c in why["candidates"]}[spot["candidate_id"]] == spot["probability"]
+    assert all(reason["meaning"] != reason["feature"] for c in why["candidates"] for reason in c["reasons"])
+    assert corrected == {"stored": True, "labels": ["not_parked"], "duplicate": False}
     assert distance_m(spot["lat"], spot["lon"], *HOME) < 60
     kept = read_predictions(built.predictions_dir).to_pylist()
     logged = {row["candidate_id"]: row for row in kept}[spot["candidate_id"]]

@@ -82,6 +82,12 @@ def test_what_runs_is_what_was_published_refused_or_rolled_back(
     assert f"rolled back to {b} as generation 4" in line
     assert served() == {"tag": b, "generation": 4}
 
+    file = home.settings.bentoml_home / "models" / unfit.replace(":", "/") / "model.cbm"
+    file.write_bytes(file.read_bytes()[:-20])
+    corrupt = parked(home, "publish", unfit, "--force")
+    assert (corrupt.returncode, corrupt.stdout, len(corrupt.stderr.splitlines())) == (1, "", 1)
+    assert served() == {"tag": b, "generation": 4}, "nobody was even asked"
+
     done = parked(home, "rollback", "--json")
     assert json.loads(done.stdout) == {"model": a, "generation": 5, "workers": 2}
     assert served() == {"tag": a, "generation": 5}
