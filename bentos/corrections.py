@@ -8,7 +8,7 @@ from typing import Literal
 from bentos.logged import AnswerLog, LoggedAnswer
 from bentos.messages import ConfirmAnswer, ConfirmRequest
 from bentos.messages_explain import CorrectAnswer, CorrectRequest
-from bentos.ports import DeviceFacts
+from bentos.ports import Spot
 from parked.clock import from_us
 from parked.errors import ConflictError
 from parked.tokens import Grant
@@ -24,14 +24,14 @@ class Corrections:
         answers: AnswerLog,
         *,
         threshold: Callable[[str], float],
-        facts: Callable[[str], DeviceFacts | None],
+        spot: Callable[[str, str], Spot | None],
         confirm: Callable[[ConfirmRequest], ConfirmAnswer],
     ) -> None:
-        """``threshold``: of a model by its tag; ``facts``: what the store knows of a phone now (raises NotReadyError);
-        ``confirm`` stores one label, once."""
+        """``threshold``: of a model by its tag; ``spot``: (device, candidate) → where it lies, None where nobody knows
+        (raises NotReadyError); ``confirm`` stores one label, once."""
         self._answers = answers
         self._threshold = threshold
-        self._facts = facts
+        self._spot = spot
         self._confirm = confirm
 
     def correct(self, request: CorrectRequest, grant: Grant) -> CorrectAnswer:
@@ -71,13 +71,10 @@ class Corrections:
 
     def _denial(self, logged: LoggedAnswer, device_id: str) -> ConfirmRequest:
         """``not_parked`` where the answer had put the vehicle."""
-        spot = self._spot(logged)
-        facts = self._facts(device_id)
-        place = next((c for c in facts.candidates if c.candidate_id == spot), None) if facts else None
+        place = self._spot(device_id, self._answered(logged))
         if place is None:
             raise ConflictError(
-                "the answered spot is no longer among the phone's newest",
-                mend="say not_parked at its place and time to /confirm",
+                "the store knows the answered spot no more", mend="say not_parked at its place and time to /confirm"
             )
         return ConfirmRequest(
             device_id=device_id,
@@ -94,7 +91,7 @@ class Corrections:
             raise ConflictError("a batch of scores is no answer to correct", mend="send each to /confirm")
         return logged.candidates[0].device_id
 
-    def _spot(self, logged: LoggedAnswer) -> str:
+    def _answered(self, logged: LoggedAnswer) -> str:
         """The candidate that was answered: the newest that counts as a parking (``answer.decide``)."""
         if logged.state != "parked":
             raise ConflictError(f"the answer was {logged.state}: it named no spot", mend="say where it was: actual")

@@ -9,8 +9,10 @@ from bentos.explain import Explainer
 from bentos.logged import AnswerLog
 from bentos.messages import ConfirmAnswer, ConfirmRequest
 from bentos.messages_explain import CorrectAnswer, CorrectRequest, ExplainAnswer, ExplainRequest
-from bentos.ports import DeviceFacts, FeatureSource, NotReadyError
+from bentos.ports import CandidateKey, FeatureSource, NotReadyError, Spot
 from bentos.scorer import Scorer
+from feature_repo.services import ANSWERED_V1
+from parked.errors import NotFoundError
 from parked.tokens import Grant
 
 
@@ -29,16 +31,16 @@ class Hindsight:
         stores a label once."""
         self._explainer = Explainer(answers, load)
 
-        def facts(device_id: str) -> DeviceFacts | None:
+        def spot(device_id: str, candidate_id: str) -> Spot | None:
             opened = source()
             if opened is None:
                 raise NotReadyError("the feature store is not open; /readyz says why")
-            return opened.devices([device_id])[0]
+            return spot_of(opened, device_id, candidate_id)
 
         self._corrections = Corrections(
             answers,
             threshold=lambda tag: self._explainer.scorer(tag).card.threshold,
-            facts=facts,
+            spot=spot,
             confirm=confirm,
         )
 
@@ -49,3 +51,22 @@ class Hindsight:
     def correct(self, request: CorrectRequest, grant: Grant) -> CorrectAnswer:
         """See ``Corrections.correct``."""
         return self._corrections.correct(request, grant)
+
+
+def spot_of(source: FeatureSource, device_id: str, candidate_id: str) -> Spot | None:
+    """Where and when a candidate's vehicle was left, as far as is known now; None where nothing is known of it.
+
+    Of the phone's newest candidates the store always knows; of older ones where ``answered_v1`` was applied to it.
+    """
+    (facts,) = source.devices([device_id])
+    for candidate in facts.candidates if facts else ():
+        if candidate.candidate_id == candidate_id:
+            return Spot(candidate.left_at_us, candidate.lat, candidate.lon)
+    key = CandidateKey(device_id, candidate_id, "", 0)
+    try:
+        ((left_at_us, lat, lon),) = source.values(ANSWERED_V1, ("left_at_us", "lat", "lon"), [key])
+    except NotFoundError:
+        return None
+    if not (isinstance(left_at_us, (int, float)) and isinstance(lat, float) and isinstance(lon, float)):
+        return None
+    return Spot(int(left_at_us), lat, lon)

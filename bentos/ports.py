@@ -88,6 +88,15 @@ class Confirmation:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class Spot:
+    """A place where a vehicle was left, and when (µs since the epoch)."""
+
+    left_at_us: int
+    lat: float
+    lon: float
+
+
 class LabelSink(Protocol):
     """Where confirmations go. May block."""
 

@@ -36,4 +36,4 @@ project = _objects.project
 device, candidate, place = _objects.entities.values()
 candidate_state, device_state, place_state = _objects.views.values()
 asked_at, asked = _objects.asked_at, _objects.asked
-parking_v1, where_parked_v1 = _objects.services.values()
+parking_v1, where_parked_v1, answered_v1 = _objects.services.values()

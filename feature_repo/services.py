@@ -11,6 +11,7 @@ from parked.errors import NotFoundError
 
 PARKING_V1: Final = "parking_v1"
 WHERE_PARKED_V1: Final = "where_parked_v1"
+ANSWERED_V1: Final = "answered_v1"
 
 SERVICES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     PARKING_V1: {
@@ -94,11 +95,13 @@ SERVICES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
             *STAMPS,
         ),
     },
+    ANSWERED_V1: {"candidate_state": ("left_at_us", "lat", "lon")},
 }
 """Service → view → features, in the order a model and an answer see them."""
 
 DESCRIPTIONS: Final = {
     PARKING_V1: "What the first parking model eats: one candidate, its phone, its place, the moment asked.",
+    ANSWERED_V1: "Where a candidate lies that was answered once: what a correction says was wrong.",
     WHERE_PARKED_V1: "Where a question starts: a phone's newest candidates, driving or not, as of when.",
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -13,15 +13,16 @@ import pytest
 from bentos.build import build_bento
 from bentos.features import FeastSource
 from bentos.launch import start_server
+from bentos.ports import CandidateKey
 from bentos.scorer import load_scorer, model_dir_of
 from cli.score import score_fixes
 from feature_repo.retrieve import online_features
-from feature_repo.services import PARKING_V1
+from feature_repo.services import ANSWERED_V1, PARKING_V1
 from feature_repo.store import open_store
 from ingestion.facts.build import build_facts
 from ingestion.facts.rules import load_rules
 from ingestion.features.build import build_features
-from parked.clock import to_us
+from parked.clock import from_us, to_us
 from parked.errors import ConflictError, NotFoundError
 from parked.geo import distance_m
 from parked.predictions import read_predictions
@@ -80,6 +81,10 @@ def test_a_bento_answers_from_the_real_store_what_the_store_and_the_model_say(bu
     facts = FeastSource.open(built).devices(["phone-0"])[0]
     assert facts is not None
     cell = next(c.cell for c in facts.candidates if c.candidate_id == spot["candidate_id"])
+    asked = CandidateKey("phone-0", spot["candidate_id"], cell, to_us(asked_at))
+    ((left_at_us, lat, lon),) = FeastSource.open(built).values(ANSWERED_V1, ("left_at_us", "lat", "lon"), [asked])
+    assert (lat, lon) == (spot["lat"], spot["lon"])
+    assert from_us(int(str(left_at_us))) == datetime.fromisoformat(spot["since"])
     key = {"device_id": "phone-0", "candidate_id": spot["candidate_id"], "cell": cell, "asked_at_us": to_us(asked_at)}
     (row,) = online_features(open_store(built), [key], PARKING_V1)
     assert json.loads(logged["features"]) == {name: row[name] for name in scorer.card.features}

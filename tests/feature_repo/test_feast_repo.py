@@ -53,6 +53,7 @@ def test_plan_works_in_an_empty_home(feast, tmp_path):
         "on demand feature view asked",
         "feature service parking_v1",
         "feature service where_parked_v1",
+        "feature service answered_v1",
     ):
         assert f"Created {created}" in result.output
     assert not (tmp_path / "checkout" / "var" / "features").exists()
