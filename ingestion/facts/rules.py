@@ -48,6 +48,8 @@ class RestRules(_Section):
     walk_mps: float = Field(gt=0)
     tight_m: float = Field(gt=0)
     tight_spread: float = Field(gt=0)
+    inside_spread: float = Field(gt=0)
+    merge_spread: float = Field(gt=0)
     merge_s: float = Field(ge=0)
     merge_m: float = Field(ge=0)
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ingestion.facts.kernel.geometry import apart, apart2, distance, mean_of, scale_at, unwrap, wrap
+from ingestion.facts.kernel.geometry import apart, apart2, mean_of, scale_at, unwrap, wrap
 from ingestion.facts.kernel.jit import njit
 from ingestion.facts.kernel.rows import clear, cm, drop, due, emit, enqueue
 from ingestion.facts.kernel.types import (
-    NONE,
     NONE32,
     OPEN,
     PROVISIONAL,
@@ -62,9 +61,17 @@ def _recentre(s: Any, rule: Any) -> None:
     s.rest_lon = wrap(s.rest_lon0 + mean_of(s.rest_dlon, s.rest_n))
     s.rest_scale = scale_at(s.rest_lat)
     s.rest_next = s.rest_n + 1 + s.rest_n // 8
+    spread2 = s.rest_d2 / s.rest_all
     wide2 = rule.radius_m * rule.radius_m
-    spread2 = rule.tight_spread * rule.tight_spread * s.rest_d2 / s.rest_n
-    s.rest_tight2 = min(wide2, max(rule.tight_m * rule.tight_m, spread2))
+    s.rest_tight2 = min(wide2, max(rule.tight_m * rule.tight_m, rule.tight_spread * rule.tight_spread * spread2))
+    s.rest_inside2 = max(rule.inside_m * rule.inside_m, rule.inside_spread * rule.inside_spread * spread2)
+
+
+@njit()
+def _spread(s: Any, d2: float) -> None:
+    """Count a fix inside, ``d2`` square metres from the centre, towards how widely the rest wanders."""
+    s.rest_all += 1
+    s.rest_d2 += d2
 
 
 @njit()
@@ -73,9 +80,9 @@ def _take(s: Any, t: int, lat: int, lon: int, acc: float, d2: float) -> None:
     s.rest_dlat += lat - s.rest_lat0
     s.rest_dlon += unwrap(lon - s.rest_lon0)
     s.rest_n += 1
-    s.rest_d2 += d2
     s.rest_acc += acc
     s.rest_in_t = t
+    _spread(s, d2)
 
 
 @njit()
@@ -85,6 +92,7 @@ def _begin(s: Any, lat: int, lon: int) -> None:
     s.rest_dlat = 0
     s.rest_dlon = 0
     s.rest_n = 0
+    s.rest_all = 0
     s.rest_d2 = 0.0
     s.rest_acc = 0.0
     s.rest_silence = 0
@@ -109,7 +117,8 @@ def _merges(s: Any, rule: Any, start: int, lat: int, lon: int) -> int:
     for i in range(s.queue_n - 1, -1, -1):
         row = s.work[SLOT_QUEUE + i]
         if row.kind == STOP:
-            if start - row.end <= rule.merge_ms and distance(row.lat, row.lon, lat, lon) <= rule.merge_m:
+            near = max(rule.merge_m * rule.merge_m, s.rest_merge2)
+            if start - row.end <= rule.merge_ms and apart2(row.lat, row.lon, lat, lon, s.rest_scale) <= near:
                 return i
             return -1
     return -1
@@ -134,7 +143,8 @@ def _open(s: Any, rule: Any, out: Any, start: int, width: int, speed: float, rea
         s.rest_dlon += n * unwrap(before.lon - s.rest_lon0)
         s.rest_n += n
         s.rest_acc += before.accuracy_cm * n / 100.0
-        s.rest_d2 += n * s.rest_d2 / max(1, s.rest_n - n)
+        s.rest_d2 += n * s.rest_merge2 / (rule.merge_spread * rule.merge_spread)
+        s.rest_all += n
         s.rest_silence = max(s.rest_silence, before.silence)
         s.rest_radius = max(s.rest_radius, before.radius_cm / 100.0)
         drop(s, at)
@@ -162,6 +172,8 @@ def _close(s: Any, rule: Any, out: Any, end: int, width: int, speed: float, reas
     row.motion_after = s.motion
     row.reasons |= reasons
     s.at_rest = 0
+    s.rest_end = end
+    s.rest_merge2 = rule.merge_spread * rule.merge_spread * s.rest_d2 / s.rest_all
     emit(s, row, out, PROVISIONAL)
     enqueue(s, SLOT_STOP)
 
@@ -182,7 +194,7 @@ def _recall(s: Any, rule: Any) -> int:
     if s.rest_n == 0:
         _take(s, s.t, s.lat, s.lon, s.acc, 0.0)
     s.rest_in_t = s.t
-    return start
+    return max(start, s.rest_end)
 
 
 @njit()
@@ -191,27 +203,28 @@ def silence(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float,
     gap = t - s.t
     quick = moved > rule.silence_mps * gap * 0.001
     away = int(moved / rule.walk_mps * 1000.0) if moved > rule.inside_m else 0
-    end: int = NONE
     why = R_INTERVAL
     if s.at_rest:
-        outside = apart(s.rest_lat, s.rest_lon, lat, lon, s.rest_scale) > rule.inside_m + min(acc, 100.0)
         if not quick:
             s.rest_silence = max(s.rest_silence, gap)
             why |= R_SILENCE
-        if outside:
-            # Left somewhere within the gap: the departure is an interval.
-            end = s.rest_in_t if quick else max(s.rest_in_t, t - away)
-    elif not quick and gap - away >= rule.window_ms:
+    else:
+        if quick:
+            return False
         start = _recall(s, rule)
+        if t - away - start < rule.window_ms:
+            return False
         s.rest_silence = gap
         _open(s, rule, out, start, 0, s.v, R_SILENCE)
         why |= R_SILENCE
-        if away > 0:
-            end = t - away
-    else:
-        return False
-    if end != NONE:
+    d = apart(s.rest_lat, s.rest_lon, lat, lon, s.rest_scale)
+    if d > rule.inside_m + min(acc, 100.0):
+        # Left somewhere within the gap: the departure is an interval.
+        end = s.rest_in_t if quick else max(s.rest_in_t, t - away)
         _close(s, rule, out, end, t - s.rest_in_t, moved / (gap * 0.001), why)
+    elif not quick:
+        # Heard again within: if it has set out, then at a walk.
+        s.rest_in_t = max(s.rest_in_t, t - int(d / rule.walk_mps * 1000.0))
     return not quick
 
 
@@ -289,6 +302,7 @@ def settle(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float) 
     if s.rest_n == 0:
         _take(s, t, lat, lon, acc, 0.0)
     s.rest_in_t = t
+    start = max(start, s.rest_end)
     width = 0
     speed = -1.0
     if k < s.ring_n:
@@ -302,7 +316,7 @@ def resting(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float)
     """While at rest: take the fix in, or count it towards leaving."""
     d2 = apart2(s.rest_lat, s.rest_lon, lat, lon, s.rest_scale)
     inside = rule.inside_m + 0.5 * min(acc, 100.0)
-    if d2 <= inside * inside:
+    if d2 <= max(inside * inside, s.rest_inside2):
         s.out_n = 0
         s.out_far = 0
         s.rest_silence = max(s.rest_silence, t - s.t)
@@ -310,6 +324,8 @@ def resting(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float)
             _take(s, t, lat, lon, acc, d2)
             if s.rest_n >= s.rest_next:
                 _recentre(s, rule)
+        else:
+            _spread(s, d2)
         if d2 > s.rest_radius * s.rest_radius:
             s.rest_radius = math.sqrt(d2)
         return

@@ -24,6 +24,7 @@ def start(s: Any, device: int) -> None:
     s.fast_t = NONE
     s.calm_t = NONE
     s.queue_due = FAR_FUTURE
+    s.rest_end = NONE
     s.scale_room = -1
 
 
