@@ -49,6 +49,7 @@ class RestRules(_Section):
     tight_m: float = Field(gt=0)
     tight_spread: float = Field(gt=0)
     inside_spread: float = Field(gt=0)
+    max_blur_m: float = Field(ge=0)
     merge_spread: float = Field(gt=0)
     merge_s: float = Field(ge=0)
     merge_m: float = Field(ge=0)

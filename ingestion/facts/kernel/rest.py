@@ -55,6 +55,12 @@ def push(s: Any, rule: Any, t: int, lat: int, lon: int) -> bool:
 
 
 @njit()
+def blur_of(s: Any, rule: Any) -> float:
+    """How much wider (m) radii are for the accuracy the phone reports of late: indoors it wanders, and says so."""
+    return min(rule.max_blur_m, max(0.0, s.blur - rule.assumed_accuracy_m))
+
+
+@njit()
 def _recentre(s: Any, rule: Any) -> None:
     """Renew the centre of the rest (running mean), its scale and how near is tight; again when it grew by an eighth."""
     s.rest_lat = s.rest_lat0 + mean_of(s.rest_dlat, s.rest_n)
@@ -62,9 +68,12 @@ def _recentre(s: Any, rule: Any) -> None:
     s.rest_scale = scale_at(s.rest_lat)
     s.rest_next = s.rest_n + 1 + s.rest_n // 8
     spread2 = s.rest_d2 / s.rest_all
-    wide2 = rule.radius_m * rule.radius_m
+    blur = blur_of(s, rule)
+    wide2 = (rule.radius_m + blur) * (rule.radius_m + blur)
     s.rest_tight2 = min(wide2, max(rule.tight_m * rule.tight_m, rule.tight_spread * rule.tight_spread * spread2))
-    s.rest_inside2 = max(rule.inside_m * rule.inside_m, rule.inside_spread * rule.inside_spread * spread2)
+    s.rest_inside2 = max(
+        (rule.inside_m + blur) * (rule.inside_m + blur), rule.inside_spread * rule.inside_spread * spread2
+    )
 
 
 @njit()
@@ -117,7 +126,8 @@ def _merges(s: Any, rule: Any, start: int, lat: int, lon: int) -> int:
     for i in range(s.queue_n - 1, -1, -1):
         row = s.work[SLOT_QUEUE + i]
         if row.kind == STOP:
-            near = max(rule.merge_m * rule.merge_m, s.rest_merge2)
+            near = rule.merge_m + blur_of(s, rule)
+            near = max(near * near, s.rest_merge2)
             if start - row.end <= rule.merge_ms and apart2(row.lat, row.lon, lat, lon, s.rest_scale) <= near:
                 return i
             return -1
@@ -235,7 +245,8 @@ def settle(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float) 
     if t - s.ring_t[tail] < rule.window_ms:
         return
     # Most calls end here: where the phone was a window ago is far off.
-    far = 2.5 * rule.radius_m
+    radius = rule.radius_m + blur_of(s, rule)
+    far = 2.5 * radius
     if apart(s.ring_lat[tail], s.ring_lon[tail], lat, lon, s.scale) > far:
         return
     # The window: entries younger than window_ms and the one just before, so that it spans the whole window.
@@ -258,7 +269,7 @@ def settle(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float) 
     young, young_lat, young_lon = 0, 0, 0
     i = s.ring_head
     for _ in range(n):
-        if apart2(s.ring_lat[i], s.ring_lon[i], mid_lat, mid_lon, s.scale) > rule.radius_m * rule.radius_m:
+        if apart2(s.ring_lat[i], s.ring_lon[i], mid_lat, mid_lon, s.scale) > radius * radius:
             outside += 1
         elif 2 * (t - s.ring_t[i]) <= rule.window_ms:
             young += 1
@@ -274,7 +285,7 @@ def settle(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float) 
     i = s.ring_head
     for _ in range(n):
         d2 = apart2(s.ring_lat[i], s.ring_lon[i], mid_lat, mid_lon, s.scale)
-        if 2 * (t - s.ring_t[i]) <= rule.window_ms and d2 <= rule.radius_m * rule.radius_m:
+        if 2 * (t - s.ring_t[i]) <= rule.window_ms and d2 <= radius * radius:
             _take(s, s.ring_t[i], s.ring_lat[i], s.ring_lon[i], acc, d2)
         i = (i - 1 + RING) % RING
     if s.rest_n == 0:

@@ -51,6 +51,7 @@ def _accept(
         if s.at_rest:
             on_rest(s, out)
     s.t, s.lat, s.lon, s.acc = t, lat, lon, acc
+    s.blur += (acc - s.blur) * 0.125
 
 
 @njit()
@@ -79,6 +80,7 @@ def on_fix(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, 
             s.has = 1
             s.t, s.lat, s.lon, s.acc = at, y, x, a
             s.v = max(0.0, r)
+            s.blur = a
             push(s, rule, at, y, x)
             continue
         moved2 = apart2(s.lat, s.lon, y, x, s.scale)
