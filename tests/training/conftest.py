@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +83,27 @@ def trained(new_home: Callable[..., Home]) -> tuple[Home, TrainedModel]:
     """A home with one trained candidate. Read only."""
     home = new_home()
     return home, home.train()
+
+
+@pytest.fixture(scope="session")
+def prepared(new_home: Callable[..., Home]) -> tuple[Home, list[str]]:
+    """A home with three registered candidates, to be copied."""
+    home = new_home(make_world(devices=24, per_device=8), catboost={"iterations": 5})
+    files = [
+        config_file(home.settings.home / f"files{seed}", seed=seed, catboost={"iterations": 5}) for seed in (1, 2, 3)
+    ]
+    tags = [home.train(config=file).tag for file in files]
+    home.engine.dispose()
+    return home, tags
+
+
+@pytest.fixture
+def home(prepared: tuple[Home, list[str]], tmp_path: Path) -> Home:
+    shutil.copytree(prepared[0].settings.home, tmp_path, dirs_exist_ok=True)
+    settings = load_settings(home=tmp_path)
+    return replace(prepared[0], settings=settings, engine=open_database(settings.database))
+
+
+@pytest.fixture
+def tags(prepared: tuple[Home, list[str]]) -> list[str]:
+    return prepared[1]

@@ -1,6 +1,7 @@
 """The one door: train, refit, judge, publish."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,8 +11,9 @@ import pytest
 
 from parked.errors import ConflictError, InternalError, NotFoundError
 from parked.pointer import read_pointer
+from parked.worker_status import WorkerStatus, process_started, workers_dir, write_status
 from tests.training.conftest import CLOCK, Home, config_file
-from tests.training.world import make_world
+from tests.training.world import AS_OF, make_world
 from training import registry
 from training.fit import prediction_hash
 from training.manifest import read_manifest, read_rows, write_manifest
@@ -124,6 +126,28 @@ def test_the_first_model_goes_through_the_gate_and_is_published(home):
     assert "gate: no champion yet" in registry.show(home.engine, model.tag).history[-1].why
     with pytest.raises(ConflictError, match="already champion"):
         decide_and_publish(home.settings, home.engine, CLOCK, model.tag, "ann", "again")
+
+
+def test_what_the_gate_lets_through_a_running_worker_may_still_refuse(home):
+    model = home.train()
+    me = os.getpid()
+    refusal = WorkerStatus(
+        pid=me,
+        started=process_started(me),
+        generation=0,
+        model_tag=None,
+        at=AS_OF,
+        refused="it is damaged here",
+        refused_generation=1,
+    )
+    write_status(workers_dir(home.settings), refusal)
+    outcome = decide_and_publish(home.settings, home.engine, CLOCK, model.tag, "ann", "first")
+    assert outcome.decision.publish
+    assert (outcome.published, outcome.generation) == (False, None)
+    assert outcome.undone is not None
+    assert f"worker {me} refuses it: it is damaged here" in outcome.undone
+    assert read_pointer(home.settings.pointer_file) is None
+    assert registry.show(home.engine, model.tag).state == "rejected"
 
 
 def test_a_worse_challenger_is_rejected_and_a_better_one_published(home, tmp_path):

@@ -2,43 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
-
 import pytest
 
 from parked.errors import ConflictError
-from parked.opsdb.engine import open_database
 from parked.pointer import read_pointer
-from parked.settings import load_settings
 from parked.take_up import TakeUp
-from tests.training.conftest import CLOCK, Home, config_file
-from tests.training.world import make_world
+from tests.training.conftest import CLOCK, Home
 from training import publishing, registry
-
-
-@pytest.fixture(scope="module")
-def prepared(new_home: Callable[..., Home]) -> tuple[Home, list[str]]:
-    """A home with two registered candidates, to be copied."""
-    home = new_home(make_world(devices=24, per_device=8), catboost={"iterations": 5})
-    files = [config_file(home.settings.home / f"files{seed}", seed=seed, catboost={"iterations": 5}) for seed in (1, 2)]
-    tags = [home.train(config=file).tag for file in files]
-    home.engine.dispose()
-    return home, tags
-
-
-@pytest.fixture
-def home(prepared: tuple[Home, list[str]], tmp_path: Path) -> Home:
-    shutil.copytree(prepared[0].settings.home, tmp_path, dirs_exist_ok=True)
-    settings = load_settings(home=tmp_path)
-    return replace(prepared[0], settings=settings, engine=open_database(settings.database))
-
-
-@pytest.fixture
-def tags(prepared: tuple[Home, list[str]]) -> list[str]:
-    return prepared[1]
 
 
 class Servers:
@@ -81,7 +51,7 @@ def test_what_all_workers_answer_with_stands(home: Home, tags: list[str]) -> Non
 
 
 def test_what_a_worker_refuses_is_taken_back_and_the_champion_before_serves_again(home: Home, tags: list[str]) -> None:
-    a, b = tags
+    a, b, _ = tags
     servers = Servers(2)
     publish(home, a, servers)
     done = publish(home, b, servers)
@@ -110,7 +80,7 @@ def test_a_first_publish_that_is_refused_leaves_nothing_published_and_may_be_tri
 
 
 def test_a_rollback_goes_the_same_way_and_the_history_stays_straight(home: Home, tags: list[str]) -> None:
-    a, b = tags
+    a, b, _ = tags
     publish(home, a, Servers())
     publish(home, b, Servers())
     refused = rollback(home, Servers(3))
@@ -122,7 +92,7 @@ def test_a_rollback_goes_the_same_way_and_the_history_stays_straight(home: Home,
 
 
 def test_where_another_publish_came_after_it_that_one_stands(home: Home, tags: list[str]) -> None:
-    a, b = tags
+    a, b, _ = tags
 
     def meanwhile(generation: int) -> TakeUp:
         registry.publish(home.settings, home.engine, b, "bob", "mine", CLOCK)

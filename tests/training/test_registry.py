@@ -1,45 +1,15 @@
 """States, publishes, rollbacks, and a crash between the database and the pointer."""
 
-import shutil
-from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
-
 import pytest
 from sqlalchemy import select
 
 from parked.errors import ConflictError, InternalError, NotFoundError
-from parked.opsdb.engine import open_database, transaction
+from parked.opsdb.engine import transaction
 from parked.opsdb.tables import Publish
 from parked.pointer import Pointer, read_pointer, write_pointer
-from parked.settings import load_settings
-from tests.training.conftest import CLOCK, Home, config_file
+from tests.training.conftest import CLOCK, Home
 from tests.training.world import AS_OF, make_world
 from training import registry
-
-
-@pytest.fixture(scope="module")
-def prepared(new_home: Callable[..., Home]) -> tuple[Home, list[str]]:
-    """A home with three registered candidates, to be copied."""
-    home = new_home(make_world(devices=24, per_device=8), catboost={"iterations": 5})
-    files = [
-        config_file(home.settings.home / f"files{seed}", seed=seed, catboost={"iterations": 5}) for seed in (1, 2, 3)
-    ]
-    tags = [home.train(config=file).tag for file in files]
-    home.engine.dispose()
-    return home, tags
-
-
-@pytest.fixture
-def home(prepared: tuple[Home, list[str]], tmp_path: Path) -> Home:
-    shutil.copytree(prepared[0].settings.home, tmp_path, dirs_exist_ok=True)
-    settings = load_settings(home=tmp_path)
-    return replace(prepared[0], settings=settings, engine=open_database(settings.database))
-
-
-@pytest.fixture
-def tags(prepared: tuple[Home, list[str]]) -> list[str]:
-    return prepared[1]
 
 
 def publish(home: Home, tag: str, why: str = "better") -> Pointer:
