@@ -8,10 +8,14 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis import checks
 from sqlalchemy import Engine
 
 from bentos.gatekeeper import OPEN, authorize, is_near
 from bentos.launch import start_server
+from bentos.openapi import document
 from parked.errors import SettingError
 from parked.opsdb.engine import open_database
 from parked.opsdb.tokens import create_token, revoke_token
@@ -176,3 +180,29 @@ def test_two_credentials_are_none(guarded: Guarded) -> None:
     headers = [("authorization", value), ("authorization", value)]
     reply = httpx.post(f"{guarded.url}/where_parked", headers=headers, json={"device_id": "phone-parked"})
     assert code(reply) == (401, "unauthorized")
+
+
+def test_the_document_says_that_tokens_are_asked_for(guarded: Guarded) -> None:
+    told = guarded.ask(None, "GET", "/docs.json").json()
+    assert told["security"] == [{"bearer": []}]
+    assert told["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+
+
+checks.load_all_checks()
+schema = schemathesis.openapi.from_dict(document(tokens=True))
+
+
+@pytest.fixture(scope="module")
+def everyones(guarded: Guarded) -> Minted:
+    return guarded.token()
+
+
+@schema.parametrize()
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+def test_no_path_forgets_to_ask(case: schemathesis.Case, guarded: Guarded, everyones: Minted) -> None:
+    """Schemathesis asks again without the token, and with a wrong one: both must be refused where it is asked for."""
+    case.call_and_validate(
+        base_url=guarded.url,
+        headers={"Authorization": f"Bearer {everyones.token}"},
+        checks=checks.CHECKS.get_by_names(["not_a_server_error", "status_code_conformance", "ignored_auth"]),
+    )
