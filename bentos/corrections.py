@@ -58,7 +58,8 @@ class Corrections:
                     key=request.key and f"correct/{request.key}",
                 )
             )
-        stored = [self._store(one) for one in told]
+        # The true place first: it alone can still be refused, and then nothing is stored.
+        stored = [self._store(one) for one in reversed(told)]
         return CorrectAnswer(stored=True, labels=[one.verdict for one in told], duplicate=not any(stored))
 
     def _store(self, told: ConfirmRequest) -> bool:

@@ -125,7 +125,9 @@ def test_what_cannot_be_corrected_is_told_and_nothing_is_stored(served: Served, 
     future = {"lat": 1.0, "lon": 1.0, "at": "2099-01-01T00:00:00Z"}
     assert code(client.post("/correct", json={"answer_id": unknown, "wrong": True})) == (409, "conflict")
     assert code(client.post("/correct", json={"answer_id": scored, "wrong": True})) == (409, "conflict")
-    assert code(client.post("/correct", json={"answer_id": parked, "actual": future})) == (400, "invalid_request")
+    for wrong in (False, True):
+        told = {"answer_id": parked, "wrong": wrong, "actual": future}
+        assert code(client.post("/correct", json=told)) == (400, "invalid_request")
     assert code(client.post("/correct", json={"answer_id": parked})) == (422, "invalid_request")
     assert code(client.post("/correct", json={"answer_id": parked, "wrong": 1})) == (422, "invalid_request")
     for answer_id in (unknown, scored, parked):
