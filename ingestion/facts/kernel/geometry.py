@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ingestion.facts.kernel.jit import njit
+from ingestion.facts.kernel.jit import inlined, njit
 
 METRES_PER_E7 = 0.011119508023353292
 """Metres per 1e-7 degree of latitude on the sphere of R1 = 6 371 008.8 m (IUGG): R1 * pi / 180 * 1e-7."""
@@ -30,7 +30,7 @@ def cosine(lat_e7: float) -> float:
     return 1.0 - q / 2.0 * (1.0 - q / 12.0 * (1.0 - q / 30.0 * (1.0 - q / 56.0 * (1.0 - q / 90.0))))
 
 
-@njit()
+@inlined()
 def unwrap(dlon: int) -> int:
     """A longitude difference in 1e-7 degrees brought into (-180, 180] degrees, symmetric about 0."""
     if dlon > _HALF:
@@ -54,7 +54,7 @@ def scale_at(lat: float) -> float:
     return METRES_PER_E7 * cosine(lat)
 
 
-@njit()
+@inlined()
 def rescale(s: Any, lat: int) -> None:
     """Renew the state's longitude scale where ``lat`` is 1e-4 relative off: a cosine every kilometre, not every fix."""
     if abs(lat - s.scale_lat) > s.scale_room:
@@ -64,7 +64,7 @@ def rescale(s: Any, lat: int) -> None:
         s.scale_room = int(57_296.0 * c)
 
 
-@njit()
+@inlined()
 def apart2(lat1: int, lon1: int, lat2: int, lon2: int, scale: float) -> float:
     """Square metres between two near points: ``apart`` squared, without the root."""
     dy = (lat2 - lat1) * METRES_PER_E7
@@ -78,7 +78,7 @@ def apart(lat1: int, lon1: int, lat2: int, lon2: int, scale: float) -> float:
     return math.sqrt(apart2(lat1, lon1, lat2, lon2, scale))
 
 
-@njit()
+@inlined()
 def mean_of(total: int, count: int) -> int:
     """total / count rounded half away from zero: mirror-symmetric, unlike floor division."""
     if total >= 0:
@@ -86,7 +86,7 @@ def mean_of(total: int, count: int) -> int:
     return -((-2 * total + count) // (2 * count))
 
 
-@njit()
+@inlined()
 def wrap(lon: int) -> int:
     """A longitude in 1e-7 degrees brought into [-180, 180)."""
     if lon >= _HALF:

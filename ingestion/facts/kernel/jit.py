@@ -12,3 +12,6 @@ import numba
 
 njit = partial(numba.njit, cache=True, nogil=True, error_model="numpy")
 """``error_model="numpy"``: no kernel divides by zero, and Python's checks for it would cost more than the work."""
+
+inlined = partial(njit, forceinline=True)
+"""For what every record passes through and is called in one place: a call spills what it passes."""

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ingestion.facts.kernel.geometry import apart2, distance, mean_of, unwrap, wrap
-from ingestion.facts.kernel.jit import njit
+from ingestion.facts.kernel.jit import inlined, njit
 from ingestion.facts.kernel.rows import clear, cm, emit, enqueue
 from ingestion.facts.kernel.types import (
     A_CYCLING,
@@ -43,7 +43,7 @@ CALM_MS = 120_000
 NOTHING, UNCONFIRMED, CONFIRMED = 0, 1, 2
 
 
-@njit()
+@inlined()
 def speed_of(s: Any, rule: Any, t: int, lat: int, lon: int, acc: float, reported: float, moved2: float) -> float:
     """Best estimate of the speed at this fix, m/s: reported where credible, else displacement.
 
@@ -336,7 +336,7 @@ def silence_in_leg(s: Any, rule: Any, out: Any, t: int, moved: float) -> None:
         confirm(s, out, SILENCE, why)
 
 
-@njit()
+@inlined()
 def on_move(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, v: float, moved2: float) -> None:
     """Legs and candidates at an accepted fix whose speed is ``v``, ``moved2`` square metres from the last."""
     fast = v >= rule.fast_mps

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ingestion.facts.kernel.geometry import apart, apart2, mean_of, scale_at, unwrap, wrap
-from ingestion.facts.kernel.jit import njit
+from ingestion.facts.kernel.jit import inlined, njit
 from ingestion.facts.kernel.rows import clear, cm, drop, due, emit, enqueue
 from ingestion.facts.kernel.types import (
     NONE32,
@@ -26,7 +26,7 @@ RECENTRE_MS = 600_000
 """Inside but never tight for this long: the phone rests elsewhere in the building."""
 
 
-@njit()
+@inlined()
 def push(s: Any, rule: Any, t: int, lat: int, lon: int) -> bool:
     """Remember a recent fix, thinned to one per RING_MS. True where it was kept.
 
@@ -76,14 +76,14 @@ def _recentre(s: Any, rule: Any) -> None:
     )
 
 
-@njit()
+@inlined()
 def _spread(s: Any, d2: float) -> None:
     """Count a fix inside, ``d2`` square metres from the centre, towards how widely the rest wanders."""
     s.rest_all += 1
     s.rest_d2 += d2
 
 
-@njit()
+@inlined()
 def _take(s: Any, t: int, lat: int, lon: int, acc: float, d2: float) -> None:
     """A fix at rest, ``d2`` square metres from the centre."""
     s.rest_dlat += lat - s.rest_lat0
@@ -322,7 +322,7 @@ def settle(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float) 
     _open(s, rule, out, start, width, speed, 0)
 
 
-@njit()
+@inlined()
 def resting(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float) -> None:
     """While at rest: take the fix in, or count it towards leaving."""
     d2 = apart2(s.rest_lat, s.rest_lon, lat, lon, s.rest_scale)

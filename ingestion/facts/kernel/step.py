@@ -7,7 +7,7 @@ from typing import Any
 
 from ingestion.facts.kernel.gate import hold, judge, suspicion
 from ingestion.facts.kernel.geometry import apart2, rescale
-from ingestion.facts.kernel.jit import njit
+from ingestion.facts.kernel.jit import inlined, njit
 from ingestion.facts.kernel.legs import on_motion, on_move, on_rest, silence_in_leg, speed_of
 from ingestion.facts.kernel.rest import push, resting, settle, silence
 from ingestion.facts.kernel.rows import FAR_FUTURE, finalise
@@ -28,7 +28,7 @@ def start(s: Any, device: int) -> None:
     s.scale_room = -1
 
 
-@njit()
+@inlined()
 def _accept(
     s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, reported: float, moved2: float
 ) -> None:
@@ -54,7 +54,7 @@ def _accept(
     s.blur += (acc - s.blur) * 0.125
 
 
-@njit()
+@inlined()
 def on_fix(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, reported: float) -> None:
     """A canonical fix: gate, then the machine. ``acc`` metres, NaN where none was reported; ``reported`` m/s or NaN."""
     if acc <= 0.0 or acc > rule.max_accuracy_m:
@@ -91,7 +91,7 @@ def on_fix(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, 
         _accept(s, rule, out, at, y, x, a, r, moved2)
 
 
-@njit()
+@inlined()
 def on_record(
     s: Any,
     rule: Any,
