@@ -116,8 +116,8 @@ class Taker:
 def canonical_of(records: Records, codes: dict[str, int], refused: dict[str, int]) -> Canonical:
     """Records of any order, whose ``device`` is a code of ``codes``, in canonical order (reuses ``records``)."""
     devices = sorted(codes)
-    if devices != list(codes):
-        rank = np.empty(len(devices), np.int32)
+    if [codes[d] for d in devices] != list(range(len(devices))):
+        rank = np.empty(max(codes.values()) + 1, np.int32)
         rank[[codes[d] for d in devices]] = np.arange(len(devices), dtype=np.int32)
         records["device"] = rank[records["device"]]
     if rises(records):

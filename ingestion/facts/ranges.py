@@ -70,6 +70,11 @@ class Source:
         return int(self.file.metadata.num_row_groups)
 
     @property
+    def largest(self) -> int:
+        """Rows of the largest row group."""
+        return max((int(self.file.metadata.row_group(i).num_rows) for i in range(self.groups)), default=0)
+
+    @property
     def by_device(self) -> bool:
         """Whether the file's statistics say that its row groups, none too large, hold ascending ranges of devices."""
         meta = self.file.metadata
@@ -143,7 +148,9 @@ def ranges(
     """
     taker = Taker(lag_s=lag_s)
     rows = sum(source.rows for source in sources)
-    if all(source.by_device for source in sources):
+    if len(sources) == 1 and sources[0].by_device:
+        yield from _alone(sources[0], taker, progress, buffers)
+    elif all(source.by_device for source in sources):
         yield from _streamed(sources, taker, progress, buffers)
     elif rows <= IN_MEMORY:
         everything = np.empty(rows, RECORD)
@@ -169,10 +176,38 @@ def _cut(whole: Canonical) -> Iterator[Canonical]:
             begin = d + 1
 
 
+def _alone(source: Source, taker: Taker, progress: Progress, buffers: Buffers) -> Iterator[Canonical]:
+    """Ranges of a file in order of device, read to where they are used."""
+    room, held = buffers.take(RANGE + source.largest), 0
+    for group in range(source.groups):
+        if held + source.largest > len(room):  # a device of many row groups
+            room = np.concatenate([room[:held], np.empty(held + source.largest, RECORD)])
+        held += sum(len(part) for part in source.records(taker, progress, group, room[held:]))
+        if held < RANGE:
+            continue
+        # The device with the greatest id may go on in the next row group.
+        newest = max(taker.codes)
+        codes = {device: code for device, code in taker.codes.items() if device != newest}
+        going = room["device"][:held] == taker.codes[newest]
+        carried = int(np.count_nonzero(going))
+        if not codes or not carried:
+            continue
+        if not going[held - carried :].all():
+            room[:held] = room[:held][np.argsort(going, kind="stable")]
+        done, rest = room[: held - carried], room[held - carried : held]
+        room, held = buffers.take(RANGE + max(source.largest, carried)), carried
+        room[:held] = rest
+        room["device"][:held] = 0
+        taker.codes.clear()
+        taker.codes[newest] = 0
+        yield canonical_of(done, codes, {})
+    if held:
+        yield canonical_of(room[:held], dict(taker.codes), {})
+
+
 def _by_device(source: Source, taker: Taker, progress: Progress, buffers: Buffers) -> Iterator[tuple[str, Records]]:
     """(device, records of it) in ascending order of device; a device may come in several pieces in a row."""
-    largest = max((source.file.metadata.row_group(i).num_rows for i in range(source.groups)), default=0)
-    room = buffers.take(largest)
+    room = buffers.take(source.largest)
     for group in range(source.groups):
         records = room[: sum(len(part) for part in source.records(taker, progress, group, room))]
         if not len(records):
