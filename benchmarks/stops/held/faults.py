@@ -86,7 +86,7 @@ def gaps(fixes: Fixes, _: Day, rng: np.random.Generator) -> Fixes:
 def sleep(fixes: Fixes, day: Day, _: np.random.Generator) -> Fixes:
     """From 2 min after arrival until the departure nothing is sent; at the end of the day the phone wakes."""
     awake = np.ones(len(fixes.at_ms), bool)
-    last_ms = len(day.xy) * 1000 - 60_000
+    last_ms = len(day.xy) * 1000 - 150_000  # one fix at least, of the most sparing phone
     for stay in day.stays:
         until = min(stay.left * 1000, last_ms)
         awake &= (fixes.at_ms < stay.arrived * 1000 + AWAKE_MS) | (fixes.at_ms >= until)
