@@ -8,10 +8,14 @@ from typing import Annotated
 import typer
 
 from cli.console import JsonOption, emit, note, progress
+from cli.facts_diff import diff
+from cli.facts_stored import RulesOption, replay, show, update
 
 app = typer.Typer(name="facts", help="Stops, halts and where the vehicle was left: facts by versioned rules.")
-
-RulesOption = Annotated[Path | None, typer.Option("--rules", help="Rules file.  [default: the packaged version]")]
+app.command()(update)
+app.command()(show)
+app.command()(replay)
+app.command()(diff)
 
 
 @app.command()
@@ -35,11 +39,13 @@ def build(
     """
     from ingestion.facts.files import Built, build_file
     from ingestion.facts.kernel import is_compiled
-    from ingestion.facts.rules import load_rules
+    from ingestion.facts.rules import named_rules
     from parked.errors import InputError
     from parked.schemas import KINDS
+    from parked.settings import load_settings
 
-    loaded = load_rules(rules)
+    settings = load_settings()
+    loaded = named_rules(rules, settings.rules_file)
     if (fixes is None) != (out is None):
         missing, given = ("FIXES", "--out") if fixes is None else ("--out", "FIXES")
         raise InputError(f"{given} without {missing}", mend="give both, or neither to build everything ingested")
@@ -55,11 +61,9 @@ def build(
         from ingestion.facts.store import facts_file, rebuild
         from ingestion.raw.log import RawLog
         from parked.opsdb.engine import open_database
-        from parked.settings import load_settings
 
         if motion is not None:
             raise InputError("--motion without FIXES", mend="ingest the motion records instead")
-        settings = load_settings()
         with progress("building facts") as advance:
             raw = RawLog(settings, open_database(settings.database))
             built = Built().count(rebuild(settings, raw, loaded, progress=advance))
@@ -94,47 +98,3 @@ def compile_engine() -> None:
     with progress("compiling the stop engine"):
         build_facts(FIXES.empty_table(), None, load_rules())
         StopStream(load_rules()).feed(np.zeros(0, RECORD))
-
-
-@app.command()
-def show(
-    device: Annotated[str, typer.Option(help="Device to show.")],
-    facts: Annotated[Path | None, typer.Option(help="FACTS.parquet.  [default: the stored facts]")] = None,
-    kind: Annotated[str | None, typer.Option(help="stop, halt or vehicle_left.")] = None,
-    rules: RulesOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Show what stands of a device: each fact's last revision.
-
-    Example: parked facts show --device phone-1 --kind vehicle_left
-    """
-    import pyarrow.compute as pc
-
-    from cli.console import table as print_table
-    from ingestion.facts.build import read_table
-    from ingestion.facts.rules import load_rules
-    from ingestion.facts.store import read_facts
-    from parked.errors import NotFoundError
-    from parked.settings import load_settings
-
-    log = read_table(facts, "facts") if facts else read_facts(load_settings(), load_rules(rules).version)
-    log = log.filter(pc.equal(log["device_id"], device))
-    if log.num_rows == 0:
-        raise NotFoundError(f"no facts of device {device!r}", mend="see parked facts build, or check the id")
-    last = {row["fact_id"]: row for row in log.sort_by("revision").to_pylist()}
-    rows = [
-        {
-            **row,
-            "started_at": row["started_at"].isoformat(),
-            "ended_at": row["ended_at"] and row["ended_at"].isoformat(),
-        }
-        for row in sorted(last.values(), key=lambda r: (r["started_at"], r["kind"]))
-        if row["status"] != "RETRACTED" and kind in (None, row["kind"])
-    ]
-    if json:
-        emit({"device": device, "facts": rows}, json=True)
-        return
-    columns = ("kind", "started_at", "ended_at", "lat", "lon", "uncertainty_m", "status", "followed_by", "reasons")
-    print_table(
-        f"facts of {device}", columns, [[row[c] if row[c] is not None else "" for c in columns] for row in rows]
-    )

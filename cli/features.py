@@ -27,6 +27,9 @@ def build(
     facts: Annotated[
         Path | None, typer.Option(help="Fact revisions; default: those in home of the rules version in use.")
     ] = None,
+    rules: Annotated[
+        str | None, typer.Option(help="Version whose facts in home to fold: its name or rules file.")
+    ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Overwrite newer online rows too (after importing older history).")
     ] = False,
@@ -37,10 +40,13 @@ def build(
     Example: parked features build --facts FACTS.parquet
     """
     from ingestion.features.build import build_features, read_facts
+    from parked.errors import InputError
     from parked.settings import load_settings
 
     settings = load_settings()
-    source = facts or _facts_in_home(settings)
+    if facts is not None and rules is not None:
+        raise InputError("--facts with --rules", mend="give one of them")
+    source = facts or _facts_in_home(settings, rules)
     revisions = read_facts(source)
     with progress("folding facts") as advance:
         advance(0, total=revisions.num_rows)
@@ -201,10 +207,11 @@ def _shown(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _facts_in_home(settings: Settings) -> Path:
-    from ingestion.facts.rules import load_rules
+def _facts_in_home(settings: Settings, rules: str | None) -> Path:
+    from cli.facts_stored import version_of
+    from ingestion.facts.store import facts_file
 
-    return settings.facts_dir / load_rules(settings.rules_file).version / "facts.parquet"
+    return facts_file(settings, version_of(settings, rules))
 
 
 def _entities(path: Path) -> pd.DataFrame:

@@ -120,3 +120,19 @@ def load_rules(path: Path | None = None) -> Rules:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise SettingError(f"{source}: {where}: {first['msg']}", mend="correct the rule") from None
+
+
+def named_rules(text: str | None, default: Path | None = None) -> Rules:
+    """Rules by what a person typed: a file, or the name of a packaged version; nothing: ``default``, else the newest.
+
+    Raises InputError, naming the packaged versions, where it is neither; what ``load_rules`` raises else.
+    """
+    if text is None:
+        return load_rules(default)
+    packaged = {file.stem: file for file in sorted(PACKAGED.glob("*.toml"))}
+    if text in packaged:
+        return load_rules(packaged[text])
+    if not Path(text).exists():
+        names = ", ".join(packaged)
+        raise InputError(f"rules {text}: neither a file nor a packaged version ({names})", mend="give one of them")
+    return load_rules(Path(text))

@@ -1,29 +1,58 @@
-"""The stored facts of a home: one revision log per rules version, rebuilt from raw, replaced atomically."""
+"""The stored facts of a home: one revision log per rules version, replaced atomically, and the states to go on from.
+
+A log file says how far of the raw log it was made from, and by which rules and engine; the states of that position lie
+beside it. The log is written last: what is there fits together, whenever a process is killed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import fcntl
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from ingestion.facts.build import build_facts, read_table
+from ingestion.facts.build import facts_of, read_table
+from ingestion.facts.canonical import Canonical, canonicalise
+from ingestion.facts.checkpoint import engine_id
 from ingestion.facts.rules import Rules
-from parked.errors import InputError
+from parked.errors import ConflictError, InputError
 from parked.files import write_table
 from parked.schemas import FIXES, MOTION
 from parked.settings import Settings
+
+REBUILD = "run: parked facts build"
+_POSITION, _ENGINE = b"parked.position", b"parked.engine"
 
 
 class Raw(Protocol):
     """What is needed of the raw log."""
 
-    def scan_fixes(self, devices: None = None, *, columns: list[str]) -> pa.Table:
-        """All fixes."""
+    def position(self) -> int:
+        """Where it ends now."""
 
-    def scan_motion(self, devices: None = None, *, columns: list[str]) -> pa.Table:
-        """All motion records."""
+    def scan_fixes(
+        self, devices: Sequence[str] | None = None, *, columns: Sequence[str], after: int = 0, upto: int | None = None
+    ) -> pa.Table:
+        """Fixes of all devices or some, between two positions."""
+
+    def scan_motion(
+        self, devices: Sequence[str] | None = None, *, columns: Sequence[str], after: int = 0, upto: int | None = None
+    ) -> pa.Table:
+        """Motion records, likewise."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A revision log as stored."""
+
+    facts: pa.Table
+    position: int
+    """how far of the raw log it is made from"""
 
 
 def facts_file(settings: Settings, version: str) -> Path:
@@ -31,18 +60,34 @@ def facts_file(settings: Settings, version: str) -> Path:
     return settings.facts_dir / version / "facts.parquet"
 
 
+def checkpoint_file(settings: Settings, version: str, position: int) -> Path:
+    """Where the states are kept from which a log of this position goes on."""
+    return settings.facts_dir / version / f"checkpoint-{position}.bin"
+
+
+def raw_records(
+    raw: Raw, devices: Sequence[str] | None = None, *, after: int = 0, upto: int | None = None
+) -> Canonical:
+    """Raw fixes and motion between two positions, as the kernel takes them."""
+    fixes = raw.scan_fixes(devices, columns=[*FIXES.names, "as_if_live"], after=after, upto=upto)
+    motion = raw.scan_motion(devices, columns=[*MOTION.names, "as_if_live"], after=after, upto=upto)
+    return canonicalise(fixes, motion)
+
+
 def rebuild(
     settings: Settings, raw: Raw, rules: Rules, *, progress: Callable[..., None] = lambda *_a, **_k: None
 ) -> pa.Table:
     """Build the facts of everything in raw and store them. Raises InputError where raw is empty."""
-    fixes = raw.scan_fixes(columns=[*FIXES.names, "as_if_live"])
-    motion = raw.scan_motion(columns=[*MOTION.names, "as_if_live"])
+    position = raw.position()
     progress(0, total=2)
-    if fixes.num_rows == 0:
+    records = raw_records(raw, upto=position)
+    if not len(records.records):
         raise InputError(f"{settings.raw_dir}: no fixes yet", mend="run: parked ingest PATH")
-    facts = build_facts(fixes, motion, rules)
+    facts = facts_of(records, rules)
     progress(1)
-    write_table(facts_file(settings, rules.version), facts)
+    with writing(settings, rules):
+        checkpoint_file(settings, rules.version, position).unlink(missing_ok=True)  # another engine's, perhaps
+        write_facts(settings, rules, facts, position)
     progress(1)
     return facts
 
@@ -51,5 +96,60 @@ def read_facts(settings: Settings, version: str) -> pa.Table:
     """The stored revision log. Raises InputError where it was not built yet."""
     path = facts_file(settings, version)
     if not path.exists():
-        raise InputError(f"{path}: no facts of rules {version!r} yet", mend="run: parked facts build")
+        raise InputError(f"{path}: no facts of rules {version!r} yet", mend=REBUILD)
     return read_table(path, "facts")
+
+
+def read_stored(settings: Settings, rules: Rules) -> Stored:
+    """The stored log of these very rules, to be gone on with.
+
+    Raises InputError where there is none, ConflictError where other rules of that name, or another engine, made it.
+    """
+    facts = read_facts(settings, rules.version)
+    said = facts.schema.metadata or {}
+    wanted = engine_id(rules)
+    maker = said.get(_ENGINE, b"an unknown engine").decode()
+    if maker != wanted or _POSITION not in said:
+        path = facts_file(settings, rules.version)
+        raise ConflictError(f"{path}: made by {maker}, not {wanted}", mend=REBUILD)
+    return Stored(facts.replace_schema_metadata(None), int(said[_POSITION]))
+
+
+def write_facts(settings: Settings, rules: Rules, facts: pa.Table, position: int) -> None:
+    """Replace the stored log, atomically; states of other positions go. Same facts and position, same bytes."""
+    target = facts_file(settings, rules.version)
+    said = {_POSITION: str(position).encode(), _ENGINE: engine_id(rules).encode()}
+    write_table(target, facts.combine_chunks().replace_schema_metadata(said))
+    keep = checkpoint_file(settings, rules.version, position)
+    for file in target.parent.glob("checkpoint-*.bin"):
+        if file != keep:
+            file.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(settings: Settings, rules: Rules) -> Iterator[None]:
+    """The right to replace a version's log, held by one process at a time (others wait)."""
+    folder = settings.facts_dir / rules.version
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # released by the system even where we are killed
+        yield
+
+
+def forget(settings: Settings, device: str) -> int:
+    """Erase a device from every version's stored facts and states; how many revisions went.
+
+    Raw must have forgotten it before: states are made anew from raw when next needed.
+    """
+    gone = 0
+    for path in sorted(settings.facts_dir.glob("*/facts.parquet")):
+        with (path.parent / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for file in path.parent.glob("checkpoint-*.bin"):
+                file.unlink(missing_ok=True)
+            facts = read_table(path, "facts")
+            others = facts.filter(pc.not_equal(facts["device_id"], device))
+            if others.num_rows < facts.num_rows:
+                gone += facts.num_rows - others.num_rows
+                write_table(path, others.combine_chunks())
+    return gone

@@ -28,7 +28,7 @@ def to_table(rows: Rows, devices: list[str], stated_since: npt.NDArray[np.int64]
     rows: grouped by device, in order of moment within; devices: ids by the rows' ``device``; stated_since: by device
     (us), see ``stated_since``; version: of the rules.
     """
-    kept, revision, names = revised(rows, _prefixes(devices, version))
+    kept, revision, names = revised(rows, prefixes(devices, version))
     rows = rows[kept]
 
     def missing(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | None:
@@ -99,7 +99,7 @@ def stated_since(records: Records, bounds: npt.NDArray[np.int64]) -> npt.NDArray
     return since
 
 
-def _prefixes(devices: list[str], version: str) -> npt.NDArray[np.uint64]:
+def prefixes(devices: list[str], version: str) -> npt.NDArray[np.uint64]:
     """uint64 [devices, 2]: what makes a fact's name depend on its device and the rules' version (BLAKE2b)."""
     digests = [hashlib.blake2b(f"{version}\0{d}".encode(), digest_size=16).digest() for d in devices]
     return np.frombuffer(b"".join(digests), "<u8").reshape(-1, 2).astype(np.uint64)

@@ -165,13 +165,15 @@ class RawLog:
         *,
         columns: Sequence[str] | None = None,
         received_by: datetime | None = None,
+        after: int = 0,
+        upto: int | None = None,
     ) -> pa.Table:
         """Accepted fixes (RAW_FIXES, or some ``columns`` of it), in order of acceptance: of all devices or some, of all
-        time or as received by a moment (aware UTC, inclusive).
+        time or as received by a moment (aware UTC, inclusive), of all the log or between two of its positions.
 
         Raises InternalError where a listed segment is missing or damaged.
         """
-        return self._scan("fixes", devices, columns, received_by)
+        return self._scan("fixes", devices, columns, received_by, after, upto)
 
     def scan_motion(
         self,
@@ -179,13 +181,21 @@ class RawLog:
         *,
         columns: Sequence[str] | None = None,
         received_by: datetime | None = None,
+        after: int = 0,
+        upto: int | None = None,
     ) -> pa.Table:
         """Accepted motion records (RAW_MOTION), likewise."""
-        return self._scan("motion", devices, columns, received_by)
+        return self._scan("motion", devices, columns, received_by, after, upto)
 
-    def segments(self, kind: str | None = None, *, after: int = 0) -> list[Segment]:
-        """What the ledger lists, in order of acceptance."""
+    def position(self) -> int:
+        """Where the log ends now: what is visible later has positions after this one."""
+        return self._newest()
+
+    def segments(self, kind: str | None = None, *, after: int = 0, upto: int | None = None) -> list[Segment]:
+        """What the ledger lists, in order of acceptance, after one position and up to another."""
         query = select(RawSegment).where(RawSegment.id > after).order_by(RawSegment.id)
+        if upto is not None:
+            query = query.where(RawSegment.id <= upto)
         if kind is not None:
             query = query.where(RawSegment.kind == kind)
         with transaction(self.engine) as session:
@@ -199,11 +209,17 @@ class RawLog:
         return orphans(self.raw_dir, {segment.path for segment in self.segments()})
 
     def _scan(
-        self, kind: str, devices: Sequence[str] | None, columns: Sequence[str] | None, received_by: datetime | None
+        self,
+        kind: str,
+        devices: Sequence[str] | None,
+        columns: Sequence[str] | None,
+        received_by: datetime | None,
+        after: int,
+        upto: int | None,
     ) -> pa.Table:
         schema = SCHEMAS[kind]
         names = list(columns) if columns is not None else schema.names
-        paths = [str(self.raw_dir / segment.path) for segment in self.segments(kind)]
+        paths = [str(self.raw_dir / segment.path) for segment in self.segments(kind, after=after, upto=upto)]
         if not paths:
             return schema.empty_table().select(names)
         condition = None

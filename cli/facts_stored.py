@@ -1,0 +1,144 @@
+"""``parked facts update | show | replay``: the stored facts, gone on with, looked at, made anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.console import JsonOption, emit, note, progress
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from parked.settings import Settings
+
+RulesOption = Annotated[
+    str | None, typer.Option("--rules", help="Rules file, or a version's name.  [default: the version in use]")
+]
+
+
+def update(rules: RulesOption = None, json: JsonOption = False) -> None:
+    """Take what was ingested since into the stored facts: the log a build of everything would write, in less time.
+
+    Example: parked facts update
+    """
+    from ingestion.facts.kernel import is_compiled
+    from ingestion.facts.rules import named_rules
+    from ingestion.facts.store import facts_file
+    from ingestion.facts.update import update as take_in
+    from ingestion.raw.log import RawLog
+    from parked.opsdb.engine import open_database
+    from parked.settings import load_settings
+
+    settings = load_settings()
+    loaded = named_rules(rules, settings.rules_file)
+    if not is_compiled():
+        note("compiling the stop engine for this machine, once: about half a minute")
+    with progress("updating facts") as advance:
+        done = take_in(settings, RawLog(settings, open_database(settings.database)), loaded, progress=advance)
+    emit(
+        {
+            "facts": str(facts_file(settings, loaded.version)),
+            "rules": loaded.version,
+            "records": done.records,
+            "revisions": done.after,
+            "revisions_before": done.before,
+            "devices_rewritten": done.rewritten,
+        },
+        json=json,
+    )
+
+
+def show(
+    device: Annotated[str, typer.Option(help="Device to show.")],
+    facts: Annotated[Path | None, typer.Option(help="FACTS.parquet.  [default: the stored facts]")] = None,
+    kind: Annotated[str | None, typer.Option(help="stop, halt or vehicle_left.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="What was known at this moment (ISO 8601, UTC).  [default: now]")
+    ] = None,
+    rules: RulesOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show what stands of a device, or stood as far as known at a moment: each fact's last revision by then.
+
+    Example: parked facts show --device phone-1 --kind vehicle_left --as-of 2026-01-05T12:00
+    """
+    import pyarrow.compute as pc
+
+    from cli.console import table as print_table
+    from cli.inputs import moment
+    from ingestion.facts.asof import as_of as known_by
+    from ingestion.facts.build import read_table
+    from ingestion.facts.store import read_facts
+    from parked.errors import InputError, NotFoundError
+    from parked.schemas import KINDS
+    from parked.settings import load_settings
+
+    if kind is not None and kind not in KINDS:
+        raise InputError(f"--kind {kind}: no such kind", mend=f"give {', '.join(KINDS)}")
+    at = moment("--as-of", as_of)
+    settings = load_settings()
+    log = read_table(facts, "facts") if facts else read_facts(settings, version_of(settings, rules))
+    log = log.filter(pc.equal(log["device_id"], device))
+    if log.num_rows == 0:
+        raise NotFoundError(f"no facts of device {device!r}", mend="see parked facts build, or check the id")
+    standing = known_by(log, None if at is None else _us(at)).to_pylist()
+    rows = [
+        {
+            **row,
+            "started_at": row["started_at"].isoformat(),
+            "ended_at": row["ended_at"] and row["ended_at"].isoformat(),
+        }
+        for row in sorted(standing, key=lambda r: (r["started_at"], r["kind"]))
+        if kind in (None, row["kind"])
+    ]
+    if json:
+        emit({"device": device, "as_of": at and at.isoformat(), "facts": rows}, json=True)
+        return
+    columns = ("kind", "started_at", "ended_at", "lat", "lon", "uncertainty_m", "status", "followed_by", "reasons")
+    title = f"facts of {device}" + (f" as known at {at:%Y-%m-%d %H:%M:%S} UTC" if at else "")
+    print_table(title, columns, [[row[c] if row[c] is not None else "" for c in columns] for row in rows])
+
+
+def replay(
+    device: Annotated[str, typer.Option(help="Device to make anew.")],
+    since: Annotated[
+        str | None, typer.Option(help="Only what was known from this moment on (ISO 8601, UTC).  [default: all]")
+    ] = None,
+    rules: RulesOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make one device's stored facts anew from raw; those of the others stay to the byte.
+
+    Example: parked facts replay --device phone-1 --since 2026-01-05
+    """
+    from cli.inputs import moment
+    from ingestion.facts.replay import replay as make_anew
+    from ingestion.facts.rules import named_rules
+    from ingestion.raw.log import RawLog
+    from parked.opsdb.engine import open_database
+    from parked.settings import load_settings
+
+    at = moment("--since", since)
+    settings = load_settings()
+    loaded = named_rules(rules, settings.rules_file)
+    raw = RawLog(settings, open_database(settings.database))
+    done = make_anew(settings, raw, loaded, device, None if at is None else _us(at))
+    emit({"device": device, "revisions": done.revisions, "changed": done.changed}, json=json)
+
+
+def version_of(settings: Settings, rules: str | None) -> str:
+    """The version meant: of a rules file, or a name as it is (facts of a version can be there without its rules)."""
+    from ingestion.facts.rules import load_rules
+
+    if rules is None:
+        return load_rules(settings.rules_file).version
+    return load_rules(Path(rules)).version if Path(rules).is_file() else Path(rules).name
+
+
+def _us(moment: datetime) -> int:
+    from parked.clock import to_us
+
+    return to_us(moment)

@@ -1,0 +1,155 @@
+"""The commands of facts, as a person types them."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+from ingestion.facts.rules import PACKAGED
+from parked.errors import ConflictError, InputError, NotFoundError, UserError
+from tests.ingestion.facts.worlds import world
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PARKED_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("PARKED_DATABASE_URL", raising=False)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def v2(tmp_path: Path) -> Path:
+    """Other rules: a stop needs less time, a halt more."""
+    text = (PACKAGED / "v1.toml").read_text(encoding="utf-8")
+    text = text.replace('version = "v1"', 'version = "v2"').replace("window_s = 240.0", "window_s = 120.0")
+    file = tmp_path / "v2.toml"
+    file.write_text(text.replace("halt_s = 20.0", "halt_s = 35.0"), encoding="utf-8")
+    return file
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def run_json(*arguments: object) -> Any:
+    return json.loads(run(*arguments, "--json"))
+
+
+def mistake(kind: type[UserError], *arguments: object) -> str:
+    with pytest.raises(kind) as caught:
+        CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.fixture
+def uploads(tmp_path: Path) -> list[Path]:
+    """Two days of three phones in two files each."""
+    fixes, motion = world(21, devices=3, late=0.05)
+    moments = sorted(fixes["received_at"].cast(pa.int64()).to_pylist())
+    middle = moments[len(moments) // 2]
+    files = []
+    for i in range(2):
+        for name, table in (("fixes", fixes), ("motion", motion)):
+            late = pc.greater(table["received_at"].cast(pa.int64()), middle)
+            part = table.filter(late if i else pc.invert(late))
+            files.append(tmp_path / f"{name}-{i}.parquet")
+            pq.write_table(part, files[-1])
+    return files
+
+
+def test_build_then_update_says_what_was_taken_in_and_equals_a_build(uploads: list[Path], home: Path) -> None:
+    assert "parked facts build" in mistake(InputError, "facts", "update")
+    run("ingest", *uploads[:2])
+    run("facts", "build")
+    run("ingest", *uploads[2:])
+    done = run_json("facts", "update")
+    assert done["records"] > 0
+    assert done["revisions"] > done["revisions_before"]
+    updated = Path(done["facts"]).read_bytes()
+    run("facts", "build")
+    assert Path(done["facts"]).read_bytes() == updated
+    assert run_json("facts", "update")["records"] == 0
+    assert (home / "facts" / "v1" / "facts.parquet") == Path(done["facts"])
+
+
+def test_show_as_of_a_moment_shows_what_was_known_then(uploads: list[Path]) -> None:
+    run("ingest", *uploads)
+    run("facts", "build")
+    now = run_json("facts", "show", "--device", "phone-2")["facts"]
+    newest = max(datetime.fromisoformat(fact["available_at"]) for fact in now)
+    before = (newest - timedelta(microseconds=1)).isoformat()
+    then = run_json("facts", "show", "--device", "phone-2", "--as-of", before)["facts"]
+    assert then
+    assert then != now
+    assert all(datetime.fromisoformat(fact["available_at"]) < newest for fact in then)
+    assert run_json("facts", "show", "--device", "phone-2", "--as-of", newest.isoformat())["facts"] == now
+    assert run_json("facts", "show", "--device", "phone-0", "--as-of", "2020-01-01")["facts"] == []
+    assert "as known at 2020-01-01" in run("facts", "show", "--device", "phone-0", "--as-of", "2020-01-01")
+    assert "--as-of yesterday" in mistake(InputError, "facts", "show", "--device", "phone-0", "--as-of", "yesterday")
+    assert "--kind pause" in mistake(InputError, "facts", "show", "--device", "phone-0", "--kind", "pause")
+
+
+def test_replay_of_what_is_right_changes_nothing(uploads: list[Path], home: Path) -> None:
+    run("ingest", *uploads)
+    run("facts", "build")
+    before = (home / "facts" / "v1" / "facts.parquet").read_bytes()
+    for since in ([], ["--since", "2026-01-05T09:00"]):
+        done = run_json("facts", "replay", "--device", "phone-1", *since)
+        assert done["changed"] == 0
+        assert done["revisions"] > 0
+    assert (home / "facts" / "v1" / "facts.parquet").read_bytes() == before
+    assert "phone-9" in mistake(NotFoundError, "facts", "replay", "--device", "phone-9")
+
+
+def test_diff_shows_two_versions_side_by_side_and_switches_nothing(uploads: list[Path], home: Path, v2: Path) -> None:
+    run("ingest", *uploads)
+    run("facts", "build")
+    before = sorted(home.rglob("*.parquet"))
+    found = run_json("facts", "diff", "--rules", "v1", v2, "--out", home.parent / "diff")
+    counts = found["facts"]["stop"]
+    assert counts["appeared"] + counts["vanished"] + counts["moved"] > 0
+    assert Path(found["picture"]).read_bytes().startswith(b"\x89PNG")
+    assert pq.read_table(found["table"]).num_rows == sum(sum(c.values()) for c in found["facts"].values())
+    assert sorted(home.rglob("*.parquet")) == before
+    text = run("facts", "diff", uploads[0], "--rules", "v1", v2, "--device", "phone-1")
+    assert "vanished" in text
+    assert "vehicle_left" in text
+    assert "v7" in mistake(InputError, "facts", "diff", "--rules", "v1", "v7")
+    assert "phone-9" in mistake(NotFoundError, "facts", "diff", "--rules", "v1", v2, "--device", "phone-9")
+
+
+def test_versions_stand_side_by_side_and_features_are_of_the_one_asked_for(
+    uploads: list[Path], home: Path, v2: Path
+) -> None:
+    run("ingest", *uploads)
+    first, second = run_json("facts", "build"), run_json("facts", "build", "--rules", v2)
+    assert (first["rules"], second["rules"]) == ("v1", "v2")
+    assert Path(first["facts"]).parent != Path(second["facts"]).parent
+    by_name = run_json("facts", "show", "--device", "phone-0", "--rules", "v2")["facts"]
+    assert by_name == run_json("facts", "show", "--device", "phone-0", "--rules", v2)["facts"]
+    assert {fact["rules_version"] for fact in by_name} == {"v2"}
+    done = run_json("features", "build", "--rules", "v2")
+    assert done["facts"] == second["facts"]
+    assert "v3" in mistake(InputError, "features", "build", "--rules", "v3")
+
+
+def test_rules_changed_under_the_same_name_are_found_out(uploads: list[Path], tmp_path: Path, v2: Path) -> None:
+    run("ingest", *uploads[:2])
+    run("facts", "build", "--rules", v2)
+    v2.write_text(v2.read_text(encoding="utf-8").replace("halt_s = 35.0", "halt_s = 36.0"), encoding="utf-8")
+    other = tmp_path / "v2b.toml"
+    other.write_bytes(v2.read_bytes())
+    run("ingest", *uploads[2:])
+    assert "parked facts build" in mistake(ConflictError, "facts", "update", "--rules", other)
