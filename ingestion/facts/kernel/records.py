@@ -17,16 +17,18 @@ CLOCK_AHEAD_MS: Final = 86_400_000
 """A record measured more than a day after it was received has an absurd clock."""
 
 REFUSALS: Final = (
-    "no_device",
-    "no_event_time",
-    "clock_absurd",
-    "not_a_number",
-    "out_of_range",
+    "missing_device",
+    "missing_time",
+    "clock_before_2005",
+    "clock_ahead",
+    "position_not_finite",
+    "position_out_of_range",
     "null_island",
     "unknown_activity",
 )
-"""Why a row cannot enter the machine (it stays in raw), in the order of ``take_*``'s counts."""
-NO_DEVICE, NO_TIME, CLOCK, NAN, RANGE, ISLAND, ACTIVITY = range(len(REFUSALS))
+"""Why a row cannot enter the machine, in the order of ``take_*``'s counts: the codes of ``ingestion.readers.reasons``.
+Ingestion is stricter, so what it accepted is never refused here."""
+NO_DEVICE, NO_TIME, CLOCK_RESET, CLOCK_AHEAD, NAN, RANGE, ISLAND, ACTIVITY = range(len(REFUSALS))
 
 _SMALL: Final = 48
 
@@ -39,8 +41,10 @@ def _when(event: int, recv: int, lag_us: int) -> Any:
     t = event // 1000
     stated = recv == NULL_US
     received = event + lag_us if stated else recv
-    if t < EARLIEST_MS or t - received // 1000 > CLOCK_AHEAD_MS:
-        return t, received, stated, CLOCK
+    if t < EARLIEST_MS:
+        return t, received, stated, CLOCK_RESET
+    if t - received // 1000 > CLOCK_AHEAD_MS:
+        return t, received, stated, CLOCK_AHEAD
     return t, received, stated, -1
 
 
