@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from ingestion.readers.columns import CsvReader, ParquetReader, wrong_columns
+from ingestion.readers.columns import CsvReader, wrong_columns
 from ingestion.readers.csvfile import header_of
 from ingestion.readers.emission import EmissionReader
 from ingestion.readers.gpx import GpxReader
 from ingestion.readers.owntracks import OwnTracksReader
+from ingestion.readers.parquetfile import ParquetReader
 from ingestion.readers.port import Reader
 from ingestion.readers.source import head_of
 from ingestion.readers.start2park import Start2ParkReader

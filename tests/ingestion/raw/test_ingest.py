@@ -64,7 +64,7 @@ def test_the_same_track_given_to_another_phone_is_another_phones(home: Home, tmp
 
 
 def test_records_seen_before_are_duplicates_in_any_order_batch_or_file(home: Home, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("ingestion.readers.columns.BATCH_ROWS", 7)
+    monkeypatch.setattr("ingestion.readers.parquetfile.BATCH_ROWS", 7)
     rows = list(range(40))
     random.Random(1).shuffle(rows)
     shuffled = some_fixes(40).take(pa.array(rows + rows[:5]))  # five of them re-sent within the file
@@ -209,7 +209,7 @@ def test_memory_holds_one_batch_of_a_large_file(home: Home, tmp_path: Path, monk
         original(self, *args, **kwargs)
         sizes.append(self.fixes.num_rows)
 
-    monkeypatch.setattr("ingestion.readers.columns.BATCH_ROWS", 1000)
+    monkeypatch.setattr("ingestion.readers.parquetfile.BATCH_ROWS", 1000)
     monkeypatch.setattr(port.Batch, "__init__", spy)
     home.ingest(save(some_fixes(4500), tmp_path / "a.parquet"))
     assert max(sizes) == 1000

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingestion.readers.columns import CsvReader, ParquetReader
+from ingestion.readers.columns import CsvReader
 from ingestion.readers.csvfile import text_batches
+from ingestion.readers.parquetfile import ParquetReader
 from parked.errors import InputError
 from parked.schemas import TIME
 from tests.ingestion.readers.helpers import read_all

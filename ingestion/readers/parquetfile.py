@@ -1,0 +1,188 @@
+"""Our own columns, as Parquet (``columns`` says which): read in batches, claims of absurd size refused unread.
+
+Text that is not UTF-8 costs its row. A file whose types cannot mean what its names say is refused whole.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingestion.readers.columns import kind_of, known_platform, wrong_columns
+from ingestion.readers.lines import as_text
+from ingestion.readers.parsing import as_utc_us
+from ingestion.readers.port import BATCH_ROWS, CANDIDATE_FIXES, CANDIDATE_MOTION, Batch, Kept, Malformed, as_payload
+from ingestion.readers.reasons import Reason
+from parked.errors import InputError
+
+MAX_GROUP_BYTES: Final = 2 * 1024 * 1024 * 1024
+"""Most that the columns read of one row group may unpack to: 100 times a usual group of a million rows."""
+
+_MAGIC: Final = b"PAR1"
+_BUFFER_BYTES: Final = 1024 * 1024
+_DAMAGE: Final = (pa.ArrowException, OSError, ValueError, LookupError, MemoryError, NotImplementedError)
+"""What pyarrow raises on a damaged file: nearly anything."""
+
+_Mask = npt.NDArray[np.bool_]
+
+
+class ParquetReader:
+    """Own columns in Parquet."""
+
+    name = "parquet"
+
+    def sniff(self, path: Path, head: bytes) -> bool:
+        """Parquet with the needed columns."""
+        return head[:4] == _MAGIC and kind_of(_schema(path, _opened(path)).names) is not None
+
+    def device_of(self, path: Path, device: str | None) -> str | None:  # noqa: ARG002
+        """Only ``--device``: rows name their own."""
+        return device
+
+    def read(self, path: Path, *, device: str | None = None) -> Iterator[Batch]:
+        """Batches of ``BATCH_ROWS``."""
+        file = _opened(path)
+        found = _schema(path, file)
+        kind = kind_of(found.names)
+        if kind is None:
+            raise wrong_columns(path, found.names)
+        if not file.metadata.num_rows:
+            raise InputError(f"{path}: no rows", mend="give a file with records")
+        schema = CANDIDATE_FIXES if kind == "fixes" else CANDIDATE_MOTION
+        wanted = [name for name in schema.names if name in found.names and name != "source_offset"]
+        _check_types(path, found, wanted)
+        _check_size(path, file, wanted)
+        start = 0
+        try:
+            for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=wanted):
+                yield _from_arrow(pa.Table.from_batches([batch]), kind, start, device)
+                start += batch.num_rows
+        except _DAMAGE as error:
+            raise _damaged(path, error) from None
+
+    def again(self, kept: Sequence[Kept], *, source: str, device: str | None = None) -> Batch:  # noqa: ARG002
+        """Kept rows."""
+        kind, rows = _kept_rows(kept)
+        return _from_arrow(rows, kind, 0, device)
+
+
+def _kept_rows(kept: Sequence[Kept]) -> tuple[str, pa.Table]:
+    """Rows of a Parquet file as they were kept: JSON objects of the columns read."""
+    found = [json.loads(one.payload) for one in kept]
+    kind = kind_of(list(found[0])) or "fixes"
+    schema = CANDIDATE_FIXES if kind == "fixes" else CANDIDATE_MOTION
+    columns = {
+        name: [datetime.fromisoformat(row[name]) if row.get(name) is not None else None for row in found]
+        if pa.types.is_timestamp(schema.field(name).type)
+        else [row.get(name) for row in found]
+        for name in schema.names
+        if name != "source_offset"
+    }
+    return kind, pa.table({name: pa.array(values, schema.field(name).type) for name, values in columns.items()})
+
+
+def _from_arrow(rows: pa.Table, kind: str, start: int, device: str | None) -> Batch:
+    schema = CANDIDATE_FIXES if kind == "fixes" else CANDIDATE_MOTION
+    count = rows.num_rows
+    bad: dict[int, str] = {}
+    columns: list[Any] = []
+    for field in schema:
+        if field.name == "source_offset":
+            column = pa.array(np.arange(start, start + count, dtype=np.int64))
+        elif field.name == "device_id" and device is not None:
+            column = pa.repeat(pa.scalar(device), count)
+        elif field.name not in rows.column_names:
+            column = pa.nulls(count, field.type)
+        elif pa.types.is_timestamp(field.type):
+            column = as_utc_us(rows[field.name])
+        elif pa.types.is_string(field.type):
+            column = _text(rows[field.name], field.name, bad)
+        else:
+            column = rows[field.name].cast(field.type, safe=False)
+        columns.append(known_platform(column) if field.name == "platform" else column)
+    table = pa.table(columns, schema=schema)
+    malformed = [
+        Malformed(start + row, Reason.NOT_A_RECORD, why, as_payload(table.slice(row, 1).to_pylist()[0]))
+        for row, why in sorted(bad.items())
+    ]
+    if bad:
+        good = np.ones(count, dtype=np.bool_)
+        good[list(bad)] = False
+        table = table.filter(pa.array(good))
+    return Batch(motion=table, malformed=malformed) if kind == "motion" else Batch(fixes=table, malformed=malformed)
+
+
+def _text(column: pa.ChunkedArray, name: str, bad: dict[int, str]) -> pa.ChunkedArray:
+    """As text; cells that are not UTF-8 are readable afterwards, and their rows are told to ``bad``."""
+    column = column.cast(pa.string())
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        cells = column.cast(pa.binary()).to_pylist()
+        for row, cell in enumerate(cells):
+            try:
+                cells[row] = None if cell is None else cell.decode()
+            except UnicodeDecodeError:
+                bad.setdefault(row, f"{name} is not UTF-8")
+                cells[row] = as_text(cell)
+        return pa.chunked_array([pa.array(cells, pa.string())])
+    return column
+
+
+def _opened(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path, buffer_size=_BUFFER_BYTES)  # pages as they are needed, not whole columns
+    except _DAMAGE as error:
+        raise _damaged(path, error) from None
+
+
+def _schema(path: Path, file: pq.ParquetFile) -> pa.Schema:
+    try:
+        return file.schema_arrow
+    except _DAMAGE as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    said = (str(error).splitlines() or [type(error).__name__])[0]
+    return InputError(f"{path}: not readable as Parquet ({said})", mend="write it again")
+
+
+def _check_size(path: Path, file: pq.ParquetFile, names: Sequence[str]) -> None:
+    """Raises InputError for a row group whose columns say that they unpack to more than ``MAX_GROUP_BYTES``."""
+    for number in range(file.metadata.num_row_groups):
+        group = file.metadata.row_group(number)
+        parts = (group.column(place) for place in range(group.num_columns))
+        claimed = sum(part.total_uncompressed_size for part in parts if part.path_in_schema in names)
+        if not 0 <= claimed <= MAX_GROUP_BYTES:
+            raise InputError(
+                f"{path}: row group {number} says it unpacks to {claimed:,} bytes", mend="write smaller row groups"
+            )
+
+
+def _check_types(path: Path, schema: pa.Schema, names: Sequence[str]) -> None:
+    """Raises InputError for the first column whose type cannot mean what its name says."""
+    t = pa.types
+    for name in names:
+        found = schema.field(name).type
+        target = next(f.type for f in (*CANDIDATE_FIXES, *CANDIDATE_MOTION) if f.name == name)
+        plain = found.value_type if t.is_dictionary(found) else found
+        if t.is_timestamp(target):
+            right = t.is_timestamp(plain) and bool(plain.tz)
+        elif t.is_boolean(target):
+            right = t.is_boolean(plain) or t.is_integer(plain) or t.is_null(plain)
+        elif t.is_floating(target):
+            right = t.is_floating(plain) or t.is_integer(plain) or t.is_decimal(plain) or t.is_null(plain)
+        else:
+            right = t.is_string(plain) or t.is_large_string(plain) or t.is_null(plain)
+            right = right or (name == "device_id" and t.is_integer(plain))
+        if not right and not (t.is_null(plain) and name == "received_at"):
+            raise InputError(f"{path}: column {name} is {found}", mend=f"store it as {target}")
