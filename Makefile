@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-dep
 LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint types contracts lock bench-real clean
+.PHONY: bench-stops bench-facts help install demo test check lint types contracts lock bench-real clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,9 @@ contracts: install
 	@$(BIN)/lint-imports
 
 check: lint types contracts test  ## All that CI runs: lint, types, import contracts, tests
+
+bench-stops: install  ## Our stops beside published tools' on the same files: F1, time errors, fixes/s (makes their environments)
+	@$(BIN)/python -m benchmarks.stops.peers
 
 bench-real: install  ## Real drives against their tapped parking spots: prints the README's table
 	@$(BIN)/python -m benchmarks.real_drives
