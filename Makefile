@@ -49,8 +49,11 @@ check: lint types contracts test  ## All that CI runs: lint, types, import contr
 bench-stops: install  ## Our stops beside published tools' on the same files: F1, time errors, fixes/s (makes their environments)
 	@$(BIN)/python -m benchmarks.stops.peers
 
-bench-real: install  ## Real drives against their tapped parking spots: prints the README's table
-	@$(BIN)/python -m benchmarks.real_drives
+bench-facts: install  ## How fast facts are made, beside trackintel and movingpandas, and the memory a large file takes
+	@$(BIN)/python -m benchmarks.facts_speed
+
+bench-real: install  ## Real drives against their tapped parking spots: prints the README's table, writes docs/real-drives.md
+	@$(BIN)/python -m benchmarks.real_drives && $(BIN)/python -m benchmarks.real_report --out docs/real-drives.md
 
 lock: install  ## Renew the hash-pinned locks from pyproject.toml
 	@$(LOCK) pyproject.toml -o requirements/runtime.txt

@@ -40,6 +40,8 @@ class Drives:
     fixes: pa.Table
     motion: pa.Table
     spots: list[Spot]
+    platforms: dict[str, str]
+    """android or ios by device, where known"""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,9 @@ def load(folder: Path, home: Path) -> list[Drives]:
             spots = start2park_spots(folder / name)
         else:
             spots = mobilitynet_spots(mobilitynet_parkings(folder / name), fixes)
-        drives.append(Drives(name, fixes.select(FIXES.names), motion.select(MOTION.names), spots))
+        kinds = fixes.group_by(["device_id", "platform"]).aggregate([]).to_pylist()
+        platforms = {row["device_id"]: row["platform"] for row in kinds if row["platform"]}
+        drives.append(Drives(name, fixes.select(FIXES.names), motion.select(MOTION.names), spots, platforms))
     return drives
 
 
