@@ -25,8 +25,9 @@ def build_runtime(config: ServingConfig) -> Runtime:
     def open_source() -> FeatureSource:
         # Importing Feast takes seconds of CPU: on the runtime's thread, while the worker is already alive.
         from bentos.features import FeastSource
+        from bentos.lmdb_source import LmdbSource
 
-        return FeastSource.open(settings)
+        return LmdbSource.open(settings) if settings.online_store == "lmdb" else FeastSource.open(settings)
 
     return Runtime(
         settings,

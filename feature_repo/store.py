@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from parked.errors import InputError, NotFoundError
-from parked.settings import Settings
+from parked.settings import OnlineStoreKind, Settings
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore
@@ -33,24 +33,37 @@ def home_of(yaml_file: Path, repo: Path = REPO_YAML.parent) -> Path:
     return (repo / online).resolve().parent.parent
 
 
-def store_config(home: Path) -> dict[str, Any]:
-    """The repo's feature_store.yaml with its paths under ``home`` (absolute)."""
+def store_config(home: Path, online: OnlineStoreKind = "lmdb") -> dict[str, Any]:
+    """The repo's feature_store.yaml with its paths under ``home`` (absolute) and the online store asked for."""
     config: dict[str, Any] = yaml.safe_load(REPO_YAML.read_text(encoding="utf-8"))
     config["registry"]["path"] = f"{_SQLITE}{home / 'feast' / 'registry.db'}"
-    config["online_store"]["path"] = str(home / "feast" / "online.db")
+    config["online_store"]["path"] = str(online_path(home, online))
+    if online == "sqlite":
+        config["online_store"]["type"] = "sqlite"
     return config
+
+
+def online_path(home: Path, online: OnlineStoreKind) -> Path:
+    """The embedded online store: a folder for LMDB, a file for SQLite."""
+    return home / "feast" / ("online.db" if online == "sqlite" else "online.lmdb")
 
 
 def open_store(settings: Settings) -> FeatureStore:
     """The process's FeatureStore at ``settings.home``, always the same object (two would clear each other's caches)."""
-    return _open(settings.home)
+    return _open(settings.home, settings.online_store)
 
 
 @lru_cache(maxsize=8)
-def _open(home: Path) -> FeatureStore:
+def _open(home: Path, online: OnlineStoreKind) -> FeatureStore:
     from feast import FeatureStore, RepoConfig
 
-    return FeatureStore(config=RepoConfig(**store_config(home), repo_path=REPO_YAML.parent))
+    class PlannedStore(FeatureStore):  # type: ignore[misc]
+        """Says what an apply changes with any online store; Feast does so with SQLite alone."""
+
+        def _should_use_plan(self) -> bool:
+            return True
+
+    return PlannedStore(config=RepoConfig(**store_config(home, online), repo_path=REPO_YAML.parent))
 
 
 def service(store: FeatureStore, name: str) -> FeatureService:

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from feature_repo.declare import Catalogue
-from feature_repo.store import forget_services, open_store, store_config
+from feature_repo.store import forget_services, online_path, open_store, store_config
 from ingestion.features.snapshots import write_missing
 from parked.files import write_text
 from parked.settings import Settings
@@ -34,7 +34,8 @@ def apply_repo(settings: Settings, catalogue: Catalogue | None = None) -> str:
     settings.feast_dir.mkdir(parents=True, exist_ok=True)
     store = open_store(settings)
     write_missing(settings.features_dir, catalogue)
-    _readers_beside_writers(settings.feast_dir / "online.db")
+    if settings.online_store == "sqlite":
+        _readers_beside_writers(online_path(settings.home, "sqlite"))
     objects = feast_objects(settings.features_dir, catalogue)
     contents = RepoContents(
         projects=[objects.project],
@@ -54,7 +55,8 @@ def apply_repo(settings: Settings, catalogue: Catalogue | None = None) -> str:
         apply_total_with_repo_instance(store, PROJECT, registry, contents, skip_source_validation=True)
     store.refresh_registry()
     forget_services(store)
-    write_text(settings.feast_dir / "feature_store.yaml", yaml.safe_dump(store_config(settings.home), sort_keys=False))
+    config = store_config(settings.home, settings.online_store)
+    write_text(settings.feast_dir / "feature_store.yaml", yaml.safe_dump(config, sort_keys=False))
     return account.getvalue()
 
 

@@ -94,9 +94,9 @@ def test_a_home_that_is_not_the_yamls_is_refused_with_the_mend(feast, tmp_path, 
 def test_the_platforms_configuration_is_the_yaml_with_the_homes_paths(tmp_path):
     by_hand, ours = yaml.safe_load(REPO_YAML.read_text()), store_config(tmp_path)
     assert ours["registry"].pop("path") == f"sqlite:///{tmp_path}/feast/registry.db"
-    assert ours["online_store"].pop("path") == f"{tmp_path}/feast/online.db"
+    assert ours["online_store"].pop("path") == f"{tmp_path}/feast/online.lmdb"
     assert by_hand["registry"].pop("path") == "sqlite:///../var/feast/registry.db"
-    assert by_hand["online_store"].pop("path") == "../var/feast/online.db"
+    assert by_hand["online_store"].pop("path") == "../var/feast/online.lmdb"
     assert ours == by_hand
 
 

@@ -128,6 +128,7 @@ def test_a_build_of_other_rules_replaces_whatever_is_there(fresh):
 
 def test_loading_in_chunks_loads_the_same(fresh, monkeypatch):
     monkeypatch.setattr("ingestion.features.online.CHUNK_KEYS", 2)
+    monkeypatch.setattr("ingestion.features.online.PACKED_KEYS", 2)
     snapshots = fold_facts(table([r for n in range(5) for r in commuter(f"d{n}", 1).rows]))
     steps: list[int] = []
     loaded = load_online(open_store(fresh), snapshots, progress=steps.append)

@@ -1,0 +1,149 @@
+"""The ``FeatureSource`` over the LMDB online store, read as packed rows: what Feast's own call gives, quicker.
+
+``FeatureStore.get_online_features`` resolves a service, builds protobuf keys, turns every value into protobuf and back
+and runs the on-demand view row by row. Here all of that is worked out once (``_Plan``): a request is a few reads of the
+memory map in one transaction, one ``itemgetter`` a row, and the on-demand view's very own function over all rows. A
+test holds both ways to the same values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import chain
+from operator import itemgetter
+from typing import Any
+
+from bentos.answer import Candidate
+from bentos.features import RANKS
+from bentos.ports import CandidateKey, DeviceFacts, Values
+from feature_repo.asked import ASKED, ASKED_INPUTS, ask
+from feature_repo.declare import CANDIDATE, DEVICE, PLACE
+from feature_repo.lmdb_store import LmdbOnlineStore, key_of, view_key
+from feature_repo.services import SERVICES, WHERE_PARKED_V1
+from feature_repo.store import open_store
+from feature_repo.store import service as applied_service
+from parked.errors import NotFoundError
+from parked.settings import Settings
+
+_VIEWS = (CANDIDATE, DEVICE, PLACE)
+_STEMS = ("candidate", "cell", "left_at_us", "lat", "lon", "uncertainty_m", "ended_at_us", "return_m", "reasons")
+
+
+class _Plan:
+    """Where each feature of a service lies in a candidate's, its phone's and its place's rows laid end to end."""
+
+    def __init__(self, service: str, names: Sequence[str], fields: dict[str, list[str]]) -> None:
+        """Raises NotFoundError for a service or feature that is not declared."""
+        view_of = {name: view for view, its in SERVICES.get(service, {}).items() for name in its}
+        starts = {CANDIDATE: 0, DEVICE: len(fields[CANDIDATE]), PLACE: len(fields[CANDIDATE]) + len(fields[DEVICE])}
+        width = starts[PLACE] + len(fields[PLACE])
+        asked = [name for name in names if view_of.get(name) == ASKED]
+        positions = []
+        for name in names:
+            view = view_of.get(name)
+            if view is None or (view != ASKED and name not in fields[view]):
+                raise NotFoundError(f"feature service {service!r} does not serve {name!r}")
+            at = width + asked.index(name) if view == ASKED else starts[view] + fields[view].index(name)
+            positions.append(at)
+        self.pick: Callable[[Sequence[Any]], Values] = itemgetter(*positions)
+        self.asked = asked
+        self.inputs = [
+            (name, starts[view] + fields[view].index(name))
+            for view, inputs in ASKED_INPUTS.items()
+            for name in (inputs if asked else ())
+        ]
+
+
+class LmdbSource:
+    """The embedded online store as serving sees it. Reads take microseconds and wait for nobody."""
+
+    inline = True
+
+    def __init__(self, store: Any) -> None:
+        """``store``: a ``feast.FeatureStore`` over LMDB with the repo applied."""
+        self._online: LmdbOnlineStore = store._get_provider().online_store.bind(store.config)
+        self._view = {view: view_key(store.config, store.get_feature_view(view)) for view in _VIEWS}
+        self._fields = {view: self._online.fields(self._view[view]) for view in _VIEWS}
+        self._blank = {view: (None,) * len(fields) for view, fields in self._fields.items()}
+        self._plans: dict[tuple[str, tuple[str, ...]], _Plan] = {}
+        place = self._fields[DEVICE].index
+        self._ranks = [itemgetter(*(place(f"{stem}_{rank}") for stem in _STEMS)) for rank in RANKS]
+        self._as_of = itemgetter(place("facts_as_of_us"), place("driving"))
+
+    @classmethod
+    def open(cls, settings: Settings) -> LmdbSource:
+        """The process's store. Raises NotFoundError where the feature repo was not applied to it."""
+        store = open_store(settings)
+        applied_service(store, WHERE_PARKED_V1)
+        store.refresh_registry()  # an apply after the store object was made is not in its cache yet
+        source = cls(store)
+        if not source._fields[DEVICE]:
+            raise NotFoundError(f"{settings.feast_dir}: no online rows", mend="run `parked features build`")
+        return source
+
+    def devices(self, device_ids: Sequence[str]) -> list[DeviceFacts | None]:
+        """One entry per id, in order; None for a device without a ``device_state``."""
+        view = self._view[DEVICE]
+        rows = self._online.read_keys([view + device_id.encode() for device_id in device_ids])
+        return [None if row is None else self._facts(name, row) for name, row in zip(device_ids, rows, strict=True)]
+
+    def _facts(self, device_id: str, row: tuple[Any, ...]) -> DeviceFacts | None:
+        row = self._whole(DEVICE, row)
+        as_of_us, driving = self._as_of(row)
+        if as_of_us is None:
+            return None
+        candidates = []
+        for pick in self._ranks:
+            found = pick(row)
+            if found[0]:
+                name, cell, left_at_us, lat, lon, uncertainty_m, ended_at_us, return_m, reasons = found
+                candidates.append(
+                    Candidate(
+                        name, cell or "", left_at_us, lat, lon, uncertainty_m, ended_at_us, return_m, reasons or ""
+                    )
+                )
+        return DeviceFacts(device_id, tuple(candidates), bool(driving), as_of_us)
+
+    def values(self, service: str, names: Sequence[str], keys: Sequence[CandidateKey]) -> list[Values]:
+        """The features ``names`` of FeatureService ``service``, one row per key, in order. Raises NotFoundError."""
+        plan = self._plan(service, names)
+        candidate, device, place = (self._view[view] for view in _VIEWS)
+        wanted: dict[bytes, int] = {}
+        triples = []
+        for device_id, candidate_id, cell, _ in keys:
+            triples.append(
+                (
+                    wanted.setdefault(candidate + candidate_id.encode(), len(wanted)),
+                    wanted.setdefault(device + device_id.encode(), len(wanted)),
+                    wanted.setdefault(key_of(place, (cell, device_id)), len(wanted)),
+                )
+            )
+        found = self._online.read_keys(list(wanted))
+        rows = [
+            self._whole(CANDIDATE, found[c]) + self._whole(DEVICE, found[d]) + self._whole(PLACE, found[p])
+            for c, d, p in triples
+        ]
+        if not plan.asked:
+            return [plan.pick(row) for row in rows]
+        inputs: dict[str, list[Any]] = {name: [row[at] for row in rows] for name, at in plan.inputs}
+        inputs["asked_at_us"] = [key[3] for key in keys]
+        told = ask(inputs)
+        pick = plan.pick
+        answers = zip(*(told[name] for name in plan.asked), strict=True)
+        return [pick(row + answer) for row, answer in zip(rows, answers, strict=True)]
+
+    def _whole(self, view: str, row: tuple[Any, ...] | None) -> tuple[Any, ...]:
+        """A row with as many values as its view had fields when this was opened."""
+        blank = self._blank[view]
+        if row is None:
+            return blank
+        if len(row) == len(blank):
+            return row
+        return tuple(chain(row[: len(blank)], blank[len(row) :]))
+
+    def _plan(self, service: str, names: Sequence[str]) -> _Plan:
+        key = (service, tuple(names))
+        found = self._plans.get(key)
+        if found is None:
+            found = self._plans[key] = _Plan(service, names, self._fields)
+        return found
