@@ -186,26 +186,33 @@ def test_a_store_that_fails_is_a_500_that_tells_no_secret(make: Callable[..., Wo
 
 
 def test_what_was_counted_is_in_the_metrics_when_they_are_read(make: Callable[..., World]) -> None:
-    world = make()
+    world = make(store_timeout_s=30.0, timeout_s=60.0)
 
     async def all_of_it() -> None:
-        for _ in range(3):
-            await world.ask("/where_parked", PARKED)
-        await world.ask("/where_parked", b"{")
+        replies = [await world.ask("/where_parked", body) for body in (PARKED, PARKED, PARKED, b"{")]
+        assert [reply[0] for reply in replies] == [200, 200, 200, 400]
         await world.ask("/metrics", method="GET")
 
+    def counted() -> dict[str, float]:
+        lines = [line for line in generate_latest(world.registry).decode().splitlines() if line[0] != "#"]
+        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+    # Where an earlier test made prometheus_client share its values between processes, they outlive a registry.
+    before = counted()
     asyncio.run(all_of_it())
-    text = generate_latest(world.registry).decode()
-    for line in (
-        'parked_requests_total{endpoint="/where_parked",status="200"} 3.0',
-        'parked_requests_total{endpoint="/where_parked",status="400"} 1.0',
-        'parked_errors_total{code="invalid_json"} 1.0',
-        'parked_answers_total{reason="last_parking",state="parked"} 3.0',
-        "parked_scored_candidates_total 6.0",
-        'parked_request_seconds_bucket{endpoint="/where_parked",le="+Inf"} 4.0',
-        'parked_request_seconds_count{endpoint="/where_parked"} 4.0',
-    ):
-        assert line in text
+    after = counted()
+    assert {name: after[name] - before.get(name, 0.0) for name in COUNTED} == COUNTED
+
+
+COUNTED = {
+    'parked_requests_total{endpoint="/where_parked",status="200"}': 3.0,
+    'parked_requests_total{endpoint="/where_parked",status="400"}': 1.0,
+    'parked_errors_total{code="invalid_json"}': 1.0,
+    'parked_answers_total{reason="last_parking",state="parked"}': 3.0,
+    "parked_scored_candidates_total": 6.0,
+    'parked_request_seconds_bucket{endpoint="/where_parked",le="+Inf"}': 4.0,
+    'parked_request_seconds_count{endpoint="/where_parked"}': 4.0,
+}
 
 
 def test_a_declared_giant_is_refused_before_it_is_read(make: Callable[..., World]) -> None:
