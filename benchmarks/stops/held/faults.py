@@ -46,7 +46,7 @@ def jumps(fixes: Fixes, _: Day, rng: np.random.Generator) -> Fixes:
         one_place = rng.random() < 0.5
         angle = rng.uniform(0.0, 2.0 * np.pi, 1 if one_place else len(rows))
         metres = rng.uniform(*JUMP_M, 1 if one_place else len(rows))
-        xy[rows] += np.stack([metres * np.cos(angle), metres * np.sin(angle)], axis=1)
+        xy[rows] = fixes.xy[rows] + np.stack([metres * np.cos(angle), metres * np.sin(angle)], axis=1)
         if rng.random() < 0.5:
             accuracy[rows] = np.round(rng.lognormal(6.5, 0.7, len(rows)), 1)
         if rng.random() < 0.5:
