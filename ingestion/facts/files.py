@@ -65,7 +65,18 @@ def build_file(
     sources = [Source.open(fixes, "fixes"), *([Source.open(motion, "motion")] if motion else [])]
     if sources[0].rows == 0:
         raise InputError(f"{fixes}: no rows", mend="give at least one fix")
-    progress(0, total=sum(source.rows for source in sources))
+    rows = sum(source.rows for source in sources)
+    progress(0, total=rows)
+    try:
+        return _build(sources, out, rules, lag_s, workers, progress)
+    except MemoryError:
+        mend = "write it in row groups of a million rows, in order of device"
+        raise InputError(f"{fixes}: {rows:,} rows do not fit in memory", mend=mend) from None
+
+
+def _build(
+    sources: list[Source], out: Path, rules: Rules, lag_s: float, workers: int | None, progress: Progress
+) -> Built:
     built = Built()
     with (
         atomic_path(out) as temporary,

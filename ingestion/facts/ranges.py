@@ -19,6 +19,8 @@ from ingestion.facts.kernel.types import RECORD
 from parked.errors import InputError
 from parked.schemas import FIXES, MOTION
 
+_DAMAGE = (pa.ArrowException, OSError, ValueError, LookupError, NotImplementedError)
+"""What pyarrow raises on a damaged file: nearly anything."""
 BATCH = 131_072
 """Rows read at once: their columns stay in the cache."""
 RANGE = 262_144
@@ -48,7 +50,7 @@ class Source:
             file = pq.ParquetFile(path, metadata=file.metadata, read_dictionary=words)
         except FileNotFoundError:
             raise InputError(f"{path}: no such {what} file", mend="check the path") from None
-        except (OSError, pa.ArrowInvalid) as error:
+        except _DAMAGE as error:
             raise _unreadable(path, what, error) from None
         source = cls(path, what, file)
         check_columns(file.schema_arrow.empty_table(), source.schema, str(path))
@@ -92,10 +94,15 @@ class Source:
         """The rows (of a row group), BATCH at a time. Raises InputError where the file turns out to be damaged."""
         names = [n for n in columns or [*self.schema.names, "as_if_live"] if n in self.file.schema_arrow.names]
         groups = None if group is None else [group]
+        claimed = self.rows if group is None else int(self.file.metadata.row_group(group).num_rows)
+        left = claimed
         try:
             for batch in self.file.iter_batches(BATCH, row_groups=groups, columns=names, use_threads=False):
+                left -= batch.num_rows
+                if left < 0:
+                    raise ValueError(f"more rows than the {claimed} it says it holds")
                 yield pa.Table.from_batches([batch])
-        except (OSError, pa.ArrowInvalid) as error:
+        except _DAMAGE as error:
             raise _unreadable(self.path, self.what, error) from None
 
     def records(
