@@ -60,10 +60,16 @@ class LmdbSource:
     inline = True
 
     def __init__(self, store: Any) -> None:
-        """``store``: a ``feast.FeatureStore`` over LMDB with the repo applied."""
+        """``store``: a ``feast.FeatureStore`` over LMDB with the repo applied (it may hold no rows yet).
+
+        Raises NotFoundError where the online store knows nothing of the views: it was applied to another one.
+        """
         self._online: LmdbOnlineStore = store._get_provider().online_store.bind(store.config)
         self._view = {view: view_key(store.config, store.get_feature_view(view)) for view in _VIEWS}
         self._fields = {view: self._online.fields(self._view[view]) for view in _VIEWS}
+        bare = [view for view, fields in self._fields.items() if not fields]
+        if bare:
+            raise NotFoundError(f"online store: {bare[0]} is not applied to it", mend="run `parked features build`")
         self._blank = {view: (None,) * len(fields) for view, fields in self._fields.items()}
         self._plans: dict[tuple[str, tuple[str, ...]], _Plan] = {}
         place = self._fields[DEVICE].index
@@ -76,10 +82,7 @@ class LmdbSource:
         store = open_store(settings)
         applied_service(store, WHERE_PARKED_V1)
         store.refresh_registry()  # an apply after the store object was made is not in its cache yet
-        source = cls(store)
-        if not source._fields[DEVICE]:
-            raise NotFoundError(f"{settings.feast_dir}: no online rows", mend="run `parked features build`")
-        return source
+        return cls(store)
 
     def devices(self, device_ids: Sequence[str]) -> list[DeviceFacts | None]:
         """One entry per id, in order; None for a device without a ``device_state``."""

@@ -53,6 +53,10 @@ def apply_repo(settings: Settings, catalogue: Catalogue | None = None) -> str:
     with contextlib.redirect_stdout(account), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="On demand feature view is an experimental feature")
         apply_total_with_repo_instance(store, PROJECT, registry, contents, skip_source_validation=True)
+    if settings.online_store == "lmdb":
+        # Applying by plan, Feast tells only SQLite of its views; a server opens the store before any row is there.
+        online = store._get_provider().online_store
+        online.update(store.config, [], list(objects.views.values()), [], [], partial=False)
     store.refresh_registry()
     forget_services(store)
     config = store_config(settings.home, settings.online_store)

@@ -14,6 +14,7 @@ from bentos.ports import CandidateKey
 from feature_repo.services import PARKING_V1, service_features
 from ingestion.facts.build import build_facts
 from ingestion.facts.rules import load_rules
+from ingestion.features.apply import apply_repo
 from ingestion.features.build import build_features
 from parked.clock import to_us
 from parked.errors import NotFoundError
@@ -61,6 +62,23 @@ def test_a_feature_nobody_declares_is_not_served(built: Settings) -> None:
     for service, name in ((PARKING_V1, "made_up"), ("parking_v0", "age_s")):
         with pytest.raises(NotFoundError):
             LmdbSource.open(built).values(service, [name], key)
+
+
+def test_a_store_that_holds_nothing_yet_is_open_and_fills_before_the_servers_eyes(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    apply_repo(settings)
+    source = LmdbSource.open(settings)
+    assert source.devices(["phone-0"]) == [None]
+    build_features(settings, build_facts(drives(devices=1, days=1), None, load_rules(None)))
+    (facts,) = source.devices(["phone-0"])
+    assert facts is not None
+    assert len(facts.candidates) == 2
+
+
+def test_a_home_whose_rows_are_in_another_store_says_what_to_run(tmp_path: Path) -> None:
+    apply_repo(settings_in(tmp_path, online_store="sqlite"))
+    with pytest.raises(NotFoundError, match="parked features build"):
+        LmdbSource.open(settings_in(tmp_path))
 
 
 def test_a_store_without_declarations_says_what_to_run(tmp_path: Path) -> None:
