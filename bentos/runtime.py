@@ -130,6 +130,8 @@ class Runtime:
             # What is alive now lives as long as the worker: the collector need not walk it at every full collection.
             gc.collect()
             gc.freeze()
+            # Answers make no cycles; what waits for the prediction log would be walked again and again.
+            gc.set_threshold(50_000, 50, 100)
             self._frozen = True
 
     def _report(self) -> None:
