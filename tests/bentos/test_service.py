@@ -237,7 +237,7 @@ def test_models_are_swapped_under_fire_without_one_failed_request(served: Served
     askers = [threading.Thread(target=ask) for _ in range(3)]
     for asker in askers:
         asker.start()
-    last = first + 5
+    last = first + 20
     for generation in range(first + 1, last + 1):
         publish(settings, write_model(settings, f"swap{generation}"), generation)
         until(lambda wanted=generation: any(g >= wanted for _, g in seen[-30:]), 5)  # type: ignore[misc]
