@@ -46,6 +46,8 @@ class RestRules(_Section):
     silence_s: float = Field(gt=0)
     silence_mps: float = Field(gt=0)
     walk_mps: float = Field(gt=0)
+    travel_mps: float = Field(gt=0)
+    stood_s: float = Field(gt=0)
     tight_m: float = Field(gt=0)
     tight_spread: float = Field(gt=0)
     inside_spread: float = Field(gt=0)

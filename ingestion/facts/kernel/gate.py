@@ -34,7 +34,7 @@ def judge(s: Any, rule: Any, t: int, lat: int, lon: int, acc: float, reported: f
     now = distance(s.lat, s.lon, lat, lon)
     waited = t - s.pend_t[0]
     near = distance(s.pend_lat[0], s.pend_lon[0], lat, lon) <= rule.jump_m + acc + s.pend_acc[0]
-    jumped = waited <= rule.jump_ms and now <= rule.jump_m + acc + s.acc
+    jumped = (waited <= rule.jump_ms or s.pend_fast == 2) and now <= rule.jump_m + acc + s.acc
     wait = (near and waited <= rule.jump_ms) or (s.pend_fast == 2 and waited <= rule.spike_ms)
     release = s.pend_n
     if jumped or (now < rule.spike_return * first and waited <= rule.spike_ms):

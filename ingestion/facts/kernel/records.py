@@ -43,7 +43,7 @@ def _when(event: int, recv: int, lag_us: int) -> Any:
     received = event + lag_us if stated else recv
     if t < EARLIEST_MS:
         return t, received, stated, CLOCK_RESET
-    if t - received // 1000 > CLOCK_AHEAD_MS:
+    if event - received > 1000 * CLOCK_AHEAD_MS:
         return t, received, stated, CLOCK_AHEAD
     return t, received, stated, -1
 

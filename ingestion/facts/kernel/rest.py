@@ -9,6 +9,7 @@ from ingestion.facts.kernel.geometry import apart, apart2, mean_of, scale_at, un
 from ingestion.facts.kernel.jit import inlined, njit
 from ingestion.facts.kernel.rows import clear, cm, drop, due, emit, enqueue
 from ingestion.facts.kernel.types import (
+    NONE,
     NONE32,
     OPEN,
     PROVISIONAL,
@@ -183,6 +184,7 @@ def _close(s: Any, rule: Any, out: Any, end: int, width: int, speed: float, reas
     row.reasons |= reasons
     s.at_rest = 0
     s.rest_end = end
+    s.rest_leave = NONE
     s.rest_merge2 = rule.merge_spread * rule.merge_spread * s.rest_d2 / s.rest_all
     emit(s, row, out, PROVISIONAL)
     enqueue(s, SLOT_STOP)
@@ -219,19 +221,28 @@ def silence(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float,
             s.rest_silence = max(s.rest_silence, gap)
             why |= R_SILENCE
     else:
-        if quick:
-            return False
+        # Rested a while before, and the way could have been made in much less than the gap: it left within.
         start = _recall(s, rule)
+        if quick and (s.t - start < rule.stood_ms or moved <= rule.far_m):
+            return False
+        if quick:
+            away = int(moved / rule.travel_mps * 1000.0)
         if t - away - start < rule.window_ms:
             return False
         s.rest_silence = gap
         _open(s, rule, out, start, 0, s.v, R_SILENCE)
         why |= R_SILENCE
     d = apart(s.rest_lat, s.rest_lon, lat, lon, s.rest_scale)
-    if d > rule.inside_m + min(acc, 100.0):
+    outside = max(rule.inside_m + min(acc, 100.0), math.sqrt(s.rest_inside2))
+    if d > outside and (quick or d > rule.far_m + acc):
         # Left somewhere within the gap: the departure is an interval.
-        end = s.rest_in_t if quick else max(s.rest_in_t, t - away)
+        if quick:
+            away = int(moved / rule.travel_mps * 1000.0)
+        end = max(s.rest_in_t, t - away)
         _close(s, rule, out, end, t - s.rest_in_t, moved / (gap * 0.001), why)
+    elif d > outside:
+        # Left within the gap, or wandering: the next fixes tell.
+        s.rest_leave = t - int(d / rule.walk_mps * 1000.0)
     elif not quick:
         # Heard again within: if it has set out, then at a walk.
         s.rest_in_t = max(s.rest_in_t, t - int(d / rule.walk_mps * 1000.0))
@@ -330,6 +341,7 @@ def resting(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float)
     if d2 <= max(inside * inside, s.rest_inside2):
         s.out_n = 0
         s.out_far = 0
+        s.rest_leave = NONE
         s.rest_silence = max(s.rest_silence, t - s.t)
         if d2 <= s.rest_tight2 or s.rest_in_t + RECENTRE_MS < t:
             _take(s, t, lat, lon, acc, d2)
@@ -347,4 +359,6 @@ def resting(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float)
     if d2 > far * far:
         s.out_far += 1
     if (s.out_n >= rule.exit_fixes and t - s.out_t >= rule.exit_ms) or s.out_far >= 2:
-        _close(s, rule, out, s.rest_in_t, s.out_t - s.rest_in_t, s.v, 0)
+        why = R_INTERVAL | R_SILENCE if s.rest_leave > s.rest_in_t else 0
+        end = max(s.rest_in_t, s.rest_leave)
+        _close(s, rule, out, end, s.out_t - s.rest_in_t, s.v, why)

@@ -25,6 +25,7 @@ def start(s: Any, device: int) -> None:
     s.calm_t = NONE
     s.queue_due = FAR_FUTURE
     s.rest_end = NONE
+    s.rest_leave = NONE
     s.scale_room = -1
 
 
