@@ -83,7 +83,7 @@ def test_a_fix_the_engine_refuses_is_refused_at_ingestion_by_the_same_name(row):
     candidates = table([row], CANDIDATE_FIXES)
     refused = list(canonicalise(candidates.select(FIXES.names)).refused)
     if refused:
-        (reason,) = check_fixes(candidates, now=NOW + timedelta(days=36_500)).reasons
+        (reason,) = check_fixes(candidates, now=NOW + timedelta(days=73_000)).reasons
         same = {Reason.MISSING_POSITION: "position_not_finite"}  # the engine reads "no number" as NaN
         assert refused == [same.get(reason, str(reason))]
 
@@ -96,6 +96,6 @@ def test_a_motion_record_the_engine_refuses_is_refused_at_ingestion_by_the_same_
         canonicalise(table([], CANDIDATE_FIXES).select(FIXES.names), candidates.select(MOTION.names)).refused
     )
     if refused:
-        (reason,) = check_motion(candidates, now=NOW + timedelta(days=36_500)).reasons
+        (reason,) = check_motion(candidates, now=NOW + timedelta(days=73_000)).reasons
         same = {Reason.MISSING_ACTIVITY: "unknown_activity"}
         assert refused == [same.get(reason, str(reason))]
