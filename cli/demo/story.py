@@ -241,8 +241,8 @@ def _said(counts: dict[str, int]) -> str:
 
 
 def _rows(asked: Sequence[Asked]) -> int:
-    """Prediction rows the answers left at the least: one per answer that had a candidate."""
-    return sum(1 for a in asked if a.answer["probability"] is not None)
+    """Prediction rows the answers leave: one per candidate, which is the spot or a runner-up."""
+    return sum(len(a.answer["runner_up"]) + (a.answer["spot"] is not None) for a in asked)
 
 
 def _quality(metrics: dict[str, float]) -> str:
