@@ -36,6 +36,8 @@ def judge(s: Any, rule: Any, t: int, lat: int, lon: int, acc: float, reported: f
     near = distance(s.pend_lat[0], s.pend_lon[0], lat, lon) <= rule.jump_m + acc + s.pend_acc[0]
     jumped = (waited <= rule.jump_ms or s.pend_fast == 2) and now <= rule.jump_m + acc + s.acc
     wait = (near and waited <= rule.jump_ms) or (s.pend_fast == 2 and waited <= rule.spike_ms)
+    # At rest a second fix far out elsewhere may be another jump: one more tells.
+    wait |= s.at_rest == 1 and s.pend_n == 1 and waited <= rule.jump_ms
     release = s.pend_n
     if jumped or (now < rule.spike_return * first and waited <= rule.spike_ms):
         release = 0
