@@ -19,6 +19,14 @@ RANKS = (1, 2, 3)
 """The candidates ``device_state`` keeps, newest first."""
 
 
+def applied_store(settings: Settings) -> Any:
+    """The process's ``feast.FeatureStore``. Raises NotFoundError where the feature repo was not applied to it."""
+    store = open_store(settings)
+    applied_service(store, WHERE_PARKED_V1)
+    store.refresh_registry()  # an apply after the store object was made is not in its cache yet
+    return store
+
+
 class FeastSource:
     """Feast's online store as serving sees it. Safe to call from several threads, one at a time works."""
 
@@ -32,11 +40,8 @@ class FeastSource:
 
     @classmethod
     def open(cls, settings: Settings) -> FeastSource:
-        """The process's store. Raises NotFoundError where the feature repo was not applied to it."""
-        store = open_store(settings)
-        applied_service(store, WHERE_PARKED_V1)
-        store.refresh_registry()  # an apply after the store object was made is not in its cache yet
-        return cls(store)
+        """Over the process's store. Raises what ``applied_store`` raises."""
+        return cls(applied_store(settings))
 
     def devices(self, device_ids: Sequence[str]) -> list[DeviceFacts | None]:
         """One entry per id, in order; None for a device without a ``device_state``."""

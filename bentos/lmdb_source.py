@@ -14,14 +14,12 @@ from operator import itemgetter
 from typing import Any
 
 from bentos.answer import Candidate
-from bentos.features import RANKS
+from bentos.features import RANKS, applied_store
 from bentos.ports import CandidateKey, DeviceFacts, Values
 from feature_repo.asked import ASKED, ASKED_INPUTS, ask
 from feature_repo.declare import CANDIDATE, DEVICE, PLACE
 from feature_repo.lmdb_store import LmdbOnlineStore, key_of, view_key
-from feature_repo.services import SERVICES, WHERE_PARKED_V1
-from feature_repo.store import open_store
-from feature_repo.store import service as applied_service
+from feature_repo.services import SERVICES
 from parked.errors import NotFoundError
 from parked.settings import Settings
 
@@ -78,11 +76,8 @@ class LmdbSource:
 
     @classmethod
     def open(cls, settings: Settings) -> LmdbSource:
-        """The process's store. Raises NotFoundError where the feature repo was not applied to it."""
-        store = open_store(settings)
-        applied_service(store, WHERE_PARKED_V1)
-        store.refresh_registry()  # an apply after the store object was made is not in its cache yet
-        return cls(store)
+        """Over the process's store. Raises what ``applied_store`` raises."""
+        return cls(applied_store(settings))
 
     def devices(self, device_ids: Sequence[str]) -> list[DeviceFacts | None]:
         """One entry per id, in order; None for a device without a ``device_state``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as _json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, Protocol
 
@@ -30,6 +30,26 @@ def emit(result: Mapping[str, Any], *, json: bool, text: str | None = None) -> N
         width = max((len(k) for k in result), default=0)
         for key, value in result.items():
             sys.stdout.write(f"{key.replace('_', ' '):<{width}}  {value}\n")
+
+
+def so_far(advance: Advance) -> Callable[[int, int], None]:
+    """``advance`` for work that says how much of how much is done: ``told(done, total)``."""
+    shown = 0
+
+    def told(done: int, total: int) -> None:
+        nonlocal shown
+        advance(done - shown, total=total)
+        shown = done
+
+    return told
+
+
+def tell_of_compiling() -> None:
+    """A note where the stop engine will first be compiled: it takes a while, once."""
+    from ingestion.facts.kernel import is_compiled
+
+    if not is_compiled():
+        note("compiling the stop engine for this machine, once: about half a minute")
 
 
 def note(message: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import JsonOption, emit, note, progress
+from cli.console import JsonOption, emit, progress, tell_of_compiling
 from cli.facts_diff import diff
 from cli.facts_stored import RulesOption, replay, show, update
 
@@ -38,7 +38,6 @@ def build(
     Example: parked facts build fixes.parquet --motion motion.parquet --out facts.parquet
     """
     from ingestion.facts.files import Built, build_file
-    from ingestion.facts.kernel import is_compiled
     from ingestion.facts.rules import named_rules
     from parked.errors import InputError
     from parked.schemas import KINDS
@@ -49,8 +48,7 @@ def build(
     if (fixes is None) != (out is None):
         missing, given = ("FIXES", "--out") if fixes is None else ("--out", "FIXES")
         raise InputError(f"{given} without {missing}", mend="give both, or neither to build everything ingested")
-    if not is_compiled():
-        note("compiling the stop engine for this machine, once: about half a minute")
+    tell_of_compiling()
     if fixes is not None and out is not None:
         if as_if_live != as_if_live:  # NaN passes typer's bounds
             raise InputError("--as-if-live nan", mend="give seconds")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.console import JsonOption, emit, note, progress
+from cli.console import JsonOption, emit, progress, tell_of_compiling
 
 LARGEST = 10
 
@@ -30,15 +30,13 @@ def diff(
     """
     from ingestion.facts.build import facts_of
     from ingestion.facts.diff import CHANGES, difference
-    from ingestion.facts.kernel import is_compiled
     from ingestion.facts.rules import named_rules
     from parked.errors import InputError
 
     versions = [named_rules(text) for text in rules]
     if out is not None and out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: not a folder", mend="give a folder")
-    if not is_compiled():
-        note("compiling the stop engine for this machine, once: about half a minute")
+    tell_of_compiling()
     with progress("two versions side by side") as advance:
         advance(0, total=3)
         records = _records(fixes, motion, device)

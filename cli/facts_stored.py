@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.console import JsonOption, emit, note, progress
+from cli.console import JsonOption, emit, progress, tell_of_compiling
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,7 +24,6 @@ def update(rules: RulesOption = None, json: JsonOption = False) -> None:
 
     Example: parked facts update
     """
-    from ingestion.facts.kernel import is_compiled
     from ingestion.facts.rules import named_rules
     from ingestion.facts.store import facts_file
     from ingestion.facts.update import update as take_in
@@ -34,8 +33,7 @@ def update(rules: RulesOption = None, json: JsonOption = False) -> None:
 
     settings = load_settings()
     loaded = named_rules(rules, settings.rules_file)
-    if not is_compiled():
-        note("compiling the stop engine for this machine, once: about half a minute")
+    tell_of_compiling()
     with progress("updating facts") as advance:
         done = take_in(settings, RawLog(settings, open_database(settings.database)), loaded, progress=advance)
     emit(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import JsonOption, emit, note, progress
+from cli.console import JsonOption, emit, note, progress, so_far
 
 if TYPE_CHECKING:
     from ingestion.raw.ingest import IngestReport
@@ -44,13 +44,6 @@ def ingest(
 
     settings = load_settings()
     with progress("reading") as advance:
-        shown = 0
-
-        def on_file(done: int, of: int) -> None:
-            nonlocal shown
-            advance(done - shown, total=of)
-            shown = done
-
         report = ingest_paths(
             paths,
             settings=settings,
@@ -59,7 +52,7 @@ def ingest(
             reader=reader,
             device=device,
             as_if_live_lag_s=as_if_live,
-            progress=on_file,
+            progress=so_far(advance),
         )
     if report.skipped and not json:
         some = ", ".join(Path(name).name for name in report.skipped[:4])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.console import JsonOption, emit, progress, table
+from cli.console import JsonOption, emit, progress, so_far, table
 
 if TYPE_CHECKING:
     from ingestion.raw.retry import RetryReport
@@ -116,13 +116,6 @@ def retry(
     selection = Selection(ids=records or None, run=run, reason=_checked(reason), source=source)
     check_override(selection, device, accept_clock)
     with progress("trying again") as advance:
-        shown = 0
-
-        def on_chunk(done: int, of: int) -> None:
-            nonlocal shown
-            advance(done - shown, total=of)
-            shown = done
-
         report = retry_records(
             RawLog(settings, open_database(settings.database)),
             selection,
@@ -130,7 +123,7 @@ def retry(
             who=user_name(),
             device=device,
             accept_clock=accept_clock,
-            progress=on_chunk,
+            progress=so_far(advance),
         )
     emit(vars(report), json=json, text=_sentence(report))
 

@@ -7,11 +7,21 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from parked.errors import InputError
+
+PARQUET_DAMAGE: Final = (pa.ArrowException, OSError, ValueError, LookupError, NotImplementedError)
+"""What pyarrow raises on a damaged Parquet file: nearly anything."""
+
+
+def unreadable(path: Path, what: str, error: Exception) -> InputError:
+    """One line for a file of ``what`` that is no readable Parquet; to be raised."""
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return InputError(f"{path}: not a readable Parquet file ({reason})", mend=f"give {what} as Parquet")
 
 
 @contextmanager

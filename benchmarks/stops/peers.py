@@ -59,10 +59,9 @@ def peer_run(peer: Peer, python: Path) -> Callable[[Path, int], Found]:
 
     def run(path: Path, phones: int) -> Found:
         part, out = path.with_suffix(f".{phones}.parquet"), path.with_suffix(f".{peer.name}.parquet")
-        if not part.exists():
-            table = pq.read_table(path)
-            names = sorted(pc.unique(table["device_id"]).to_pylist())[:phones]
-            pq.write_table(table.filter(pc.is_in(table["device_id"], pa.array(names))), part)
+        table = pq.read_table(path)
+        names = sorted(pc.unique(table["device_id"]).to_pylist())[:phones]
+        pq.write_table(table.filter(pc.is_in(table["device_id"], pa.array(names))), part)
         script = str(Path(peer_tools.__file__))
         got = subprocess.run(
             [str(python), script, peer.name, str(part), str(out)],

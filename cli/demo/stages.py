@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cli.console import note, progress
+from cli.console import progress, tell_of_compiling
 from parked.clock import fixed_clock
 from parked.settings import Settings
 
@@ -86,13 +86,11 @@ class Stages:
 
     def facts(self) -> pa.Table:
         """Everything in raw -> fact revisions."""
-        from ingestion.facts.kernel import is_compiled
         from ingestion.facts.rules import load_rules
         from ingestion.facts.store import rebuild
         from ingestion.raw.log import RawLog
 
-        if not is_compiled():
-            note("  (compiling the stop engine for this machine, once: about half a minute)")
+        tell_of_compiling()
         with progress("building facts") as advance:
             return rebuild(self.settings, RawLog(self.settings, self.engine), load_rules(), progress=advance)
 

@@ -12,6 +12,7 @@ from ingestion.facts.kernel import arrivals
 from ingestion.facts.rules import Rules
 from ingestion.facts.table import stated_since, to_table
 from parked.errors import InputError
+from parked.files import PARQUET_DAMAGE, unreadable
 
 
 def build_facts(fixes: pa.Table, motion: pa.Table | None, rules: Rules, *, lag_s: float = 0.0) -> pa.Table:
@@ -36,6 +37,5 @@ def read_table(path: Path, what: str) -> pa.Table:
         return pq.read_table(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such {what} file", mend="check the path") from None
-    except (OSError, pa.ArrowInvalid) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not a readable Parquet file ({reason})", mend=f"give {what} as Parquet") from None
+    except PARQUET_DAMAGE as error:
+        raise unreadable(path, what, error) from None

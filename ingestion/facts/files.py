@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from ingestion.facts.build import facts_of
 from ingestion.facts.canonical import Canonical
-from ingestion.facts.ranges import Buffers, Source, ranges
+from ingestion.facts.ranges import Buffers, Progress, Source, ranges
 from ingestion.facts.rules import Rules
 from parked.errors import InputError
 from parked.files import atomic_path
@@ -22,8 +22,6 @@ from parked.schemas import FACTS
 
 ROW_GROUP = 65_536
 """Rows in a row group of the output, however the input was cut: the same facts are the same bytes."""
-
-Progress = Callable[..., None]
 
 
 @dataclass

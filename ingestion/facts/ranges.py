@@ -17,10 +17,9 @@ import pyarrow.parquet as pq
 from ingestion.facts.canonical import Canonical, Records, Taker, canonical_of, check_columns
 from ingestion.facts.kernel.types import RECORD
 from parked.errors import InputError
+from parked.files import PARQUET_DAMAGE, unreadable
 from parked.schemas import FIXES, MOTION
 
-_DAMAGE = (pa.ArrowException, OSError, ValueError, LookupError, NotImplementedError)
-"""What pyarrow raises on a damaged file: nearly anything."""
 BATCH = 131_072
 """Rows read at once: their columns stay in the cache."""
 RANGE = 262_144
@@ -50,8 +49,8 @@ class Source:
             file = pq.ParquetFile(path, metadata=file.metadata, read_dictionary=words)
         except FileNotFoundError:
             raise InputError(f"{path}: no such {what} file", mend="check the path") from None
-        except _DAMAGE as error:
-            raise _unreadable(path, what, error) from None
+        except PARQUET_DAMAGE as error:
+            raise unreadable(path, what, error) from None
         source = cls(path, what, file)
         check_columns(file.schema_arrow.empty_table(), source.schema, str(path))
         return source
@@ -102,8 +101,8 @@ class Source:
                 if left < 0:
                     raise ValueError(f"more rows than the {claimed} it says it holds")
                 yield pa.Table.from_batches([batch])
-        except _DAMAGE as error:
-            raise _unreadable(self.path, self.what, error) from None
+        except PARQUET_DAMAGE as error:
+            raise unreadable(self.path, self.what, error) from None
 
     def records(
         self, taker: Taker, progress: Progress, group: int | None = None, out: Records | None = None
@@ -116,11 +115,6 @@ class Source:
             n += len(part)
             yield part
             progress(table.num_rows)
-
-
-def _unreadable(path: Path, what: str, error: Exception) -> InputError:
-    reason = str(error).splitlines()[0]
-    return InputError(f"{path}: not a readable Parquet file ({reason})", mend=f"give {what} as Parquet")
 
 
 class Buffers:

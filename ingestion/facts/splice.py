@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingestion.facts.kernel.revise import hexadecimal, names_of
-from ingestion.facts.kernel.types import NONE, NONE32, REASONS, ROW
+from ingestion.facts.kernel.types import NEVER, NONE, NONE32, REASONS, ROW
 from ingestion.facts.log import Log, in_alphabet, render
 from ingestion.facts.stream import StopStream
-from ingestion.facts.table import NEVER, Rows, prefixes
+from ingestion.facts.table import Rows, prefixes
 from parked.schemas import ACTIVITIES, FOLLOWED, KINDS, STATUSES
 
 ORDER: Final = ("device_id", "available_at", "kind", "started_at", "fact_id", "revision")

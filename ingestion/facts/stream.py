@@ -17,9 +17,9 @@ import numpy.typing as npt
 from ingestion.facts.canonical import Canonical, Records, canonical_of
 from ingestion.facts.kernel import arrivals
 from ingestion.facts.kernel.stream import KEPT, META, feed
-from ingestion.facts.kernel.types import RECORD, ROOM, ROW, SINK, SLOTS, STATE
+from ingestion.facts.kernel.types import NEVER, RECORD, ROOM, ROW, SINK, SLOTS, STATE
 from ingestion.facts.rules import Rules
-from ingestion.facts.table import NEVER, Rows
+from ingestion.facts.table import Rows
 from parked.errors import InternalError
 
 BYTES_PER_DEVICE: Final = 2 * STATE.itemsize + KEPT * RECORD.itemsize + SLOTS * ROW.itemsize + META.itemsize

@@ -12,14 +12,11 @@ import pyarrow as pa
 
 from ingestion.facts.canonical import Records
 from ingestion.facts.kernel.revise import hexadecimal, revised
-from ingestion.facts.kernel.types import NONE, NONE32, REASONS
+from ingestion.facts.kernel.types import NEVER, NONE, NONE32, REASONS
 from parked.schemas import ACTIVITIES, FACTS, FOLLOWED, KINDS, STATUSES, TIME
 
 Rows = npt.NDArray[Any]
 """A numpy array of the kernel's ``ROW``."""
-
-NEVER = np.iinfo(np.int64).max
-"""A moment that does not come."""
 
 
 def to_table(rows: Rows, devices: list[str], stated_since: npt.NDArray[np.int64], version: str) -> pa.Table:

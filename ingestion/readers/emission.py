@@ -14,12 +14,11 @@ A record is ``{"metadata": {"key", "platform", "write_ts"}, "data": {...}, "user
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ingestion.readers.jsonfile import json_records, record_of
-from ingestion.readers.port import Batch, Kept
+from ingestion.readers.jsonfile import JsonReader
 from ingestion.readers.reasons import Reason
 from ingestion.readers.records import (
     MOCK,
@@ -59,7 +58,7 @@ APPLE_CONFIDENCE: Final = {"low": 0.33, "medium": 0.66, "high": 1.0}
 """Apple sends a level, not a number; these are its thirds."""
 
 
-class EmissionReader:
+class EmissionReader(JsonReader):
     """Reads e-mission / MobilityNet record arrays."""
 
     name = "emission"
@@ -68,28 +67,9 @@ class EmissionReader:
         """JSON whose records carry ``metadata`` with a ``key``."""
         return head.lstrip()[:1] in (b"[", b"{") and b'"metadata"' in head and b'"key"' in head
 
-    def device_of(self, path: Path, device: str | None) -> str | None:  # noqa: ARG002
-        """Only ``--device``: records name their user."""
-        return device
-
-    def read(self, path: Path, *, device: str | None = None) -> Iterator[Batch]:
-        """Batches of some thousand records."""
-        start = 0
-        for records in json_records(path):
-            yield _batch(records, start, device)
-            start += len(records)
-
-    def again(self, kept: Sequence[Kept], *, source: str, device: str | None = None) -> Batch:  # noqa: ARG002
-        """Kept records, read as JSON."""
-        return _batch([record_of(one.payload) for one in kept], 0, device)
-
-
-def _batch(records: Sequence[Any], start: int, device: str | None) -> Batch:
-    collector = Collector(records, start)
-    for offset, record in enumerate(records, start):
-        with collector.record(offset):
-            _read_record(collector, offset, record, device)
-    return collector.batch()
+    def read_one(self, collector: Collector, offset: int, record: Any, device: str | None) -> None:
+        """A record as candidates."""
+        _read_record(collector, offset, record, device)
 
 
 def apple_activity(flags: Mapping[str, Any]) -> str:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
 from ingestion.readers.lines import HOPELESS, TooLong, as_text, line_blocks
-from ingestion.readers.records import Broken
+from ingestion.readers.port import Batch, Kept
+from ingestion.readers.records import Broken, Collector
 from ingestion.readers.source import opened
 from parked.errors import InputError
 
@@ -26,6 +28,36 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _TOKEN: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.S)
 _MEND: Final = "copy or export it again"
+
+
+class JsonReader(ABC):
+    """What readers of JSON records have in common; ``read_one`` is their own."""
+
+    def device_of(self, path: Path, device: str | None) -> str | None:  # noqa: ARG002
+        """Only ``--device``: records name their own."""
+        return device
+
+    def read(self, path: Path, *, device: str | None = None) -> Iterator[Batch]:
+        """Batches of some thousand records."""
+        start = 0
+        for records in json_records(path):
+            yield self._batch(records, start, device)
+            start += len(records)
+
+    def again(self, kept: Sequence[Kept], *, source: str, device: str | None = None) -> Batch:  # noqa: ARG002
+        """Kept records, read as JSON."""
+        return self._batch([record_of(one.payload) for one in kept], 0, device)
+
+    @abstractmethod
+    def read_one(self, collector: Collector, offset: int, record: Any, device: str | None) -> None:
+        """Give ``collector`` what a record says. Raises BadRecordError for one that cannot be read."""
+
+    def _batch(self, records: Sequence[Any], start: int, device: str | None) -> Batch:
+        collector = Collector(records, start)
+        for offset, record in enumerate(records, start):
+            with collector.record(offset):
+                self.read_one(collector, offset, record, device)
+        return collector.batch()
 
 
 def json_records(path: Path) -> Iterator[list[Any]]:

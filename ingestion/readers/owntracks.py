@@ -7,13 +7,12 @@ Read is ``_type: location``: ``tst`` (s, when measured), ``lat``, ``lon``, ``acc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ingestion.readers.emission import apple_activity
-from ingestion.readers.jsonfile import json_records, record_of
-from ingestion.readers.port import Batch, Kept
+from ingestion.readers.jsonfile import JsonReader
 from ingestion.readers.reasons import Reason
 from ingestion.readers.records import (
     MOCK,
@@ -28,7 +27,7 @@ from ingestion.readers.records import (
 )
 
 
-class OwnTracksReader:
+class OwnTracksReader(JsonReader):
     """Reads OwnTracks messages."""
 
     name = "owntracks"
@@ -37,28 +36,9 @@ class OwnTracksReader:
         """JSON with OwnTracks' ``_type``."""
         return head.lstrip()[:1] in (b"[", b"{") and b'"_type"' in head
 
-    def device_of(self, path: Path, device: str | None) -> str | None:  # noqa: ARG002
-        """Only ``--device``: messages name their own."""
-        return device
-
-    def read(self, path: Path, *, device: str | None = None) -> Iterator[Batch]:
-        """Batches of some thousand records."""
-        start = 0
-        for records in json_records(path):
-            yield _batch(records, start, device)
-            start += len(records)
-
-    def again(self, kept: Sequence[Kept], *, source: str, device: str | None = None) -> Batch:  # noqa: ARG002
-        """Kept records, read as JSON."""
-        return _batch([record_of(one.payload) for one in kept], 0, device)
-
-
-def _batch(records: Sequence[Any], start: int, device: str | None) -> Batch:
-    collector = Collector(records, start)
-    for offset, record in enumerate(records, start):
-        with collector.record(offset):
-            _read_message(collector, offset, record, device)
-    return collector.batch()
+    def read_one(self, collector: Collector, offset: int, record: Any, device: str | None) -> None:
+        """A record as candidates."""
+        _read_message(collector, offset, record, device)
 
 
 def _read_message(collector: Collector, offset: int, record: Any, device: str | None) -> None:

@@ -22,14 +22,14 @@ from ingestion.readers.parsing import as_utc_us
 from ingestion.readers.port import BATCH_ROWS, CANDIDATE_FIXES, CANDIDATE_MOTION, Batch, Kept, Malformed, as_payload
 from ingestion.readers.reasons import Reason
 from parked.errors import InputError
+from parked.files import PARQUET_DAMAGE
 
 MAX_GROUP_BYTES: Final = 2 * 1024 * 1024 * 1024
 """Most that the columns read of one row group may unpack to: 100 times a usual group of a million rows."""
 
 _MAGIC: Final = b"PAR1"
 _BUFFER_BYTES: Final = 1024 * 1024
-_DAMAGE: Final = (pa.ArrowException, OSError, ValueError, LookupError, MemoryError, NotImplementedError)
-"""What pyarrow raises on a damaged file: nearly anything."""
+_DAMAGE: Final = (*PARQUET_DAMAGE, MemoryError)
 
 _Mask = npt.NDArray[np.bool_]
 

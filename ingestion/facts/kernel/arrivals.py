@@ -22,7 +22,8 @@ SPACING = 64
 
 
 @njit()
-def _grown(rows: Any, used: int) -> Any:
+def grown(rows: Any, used: int) -> Any:
+    """A ROW array of twice the room with the first ``used`` rows."""
     bigger = np.zeros(2 * len(rows) + ROOM, ROW)
     bigger[:used] = rows[:used]
     return bigger
@@ -85,7 +86,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 @njit()
-def _difference(old: Any, old_n: int, new: Any, keep: int, new_n: int, k: int, log: Any, n: int) -> Any:
+def difference(old: Any, old_n: int, new: Any, keep: int, new_n: int, k: int, log: Any, n: int) -> Any:
     """Write what changed between two runs that share rows[:keep]. ``old`` holds only the replaced tail."""
     for side in range(2):
         tail, lo, hi = (old, 0, old_n) if side == 0 else (new, keep, new_n)
@@ -103,7 +104,7 @@ def _difference(old: Any, old_n: int, new: Any, keep: int, new_n: int, k: int, l
             had = was >= 0 or shared >= 0
             has = now >= 0 or shared >= 0
             if n + ROOM > len(log):
-                log = _grown(log, n)
+                log = grown(log, n)
             if has:
                 row = new[now] if now >= 0 else new[shared]
                 before = row
@@ -218,12 +219,12 @@ def _by_moments(lo: int, hi: int, records: Any, rule: Any, states: Any, out: Any
             while begin < end:
                 begin, rows_n = run(s, rule, out, records, lo, begin, end, known, k, rows, rows_n)
                 if rows_n > len(rows) - ROOM:
-                    rows = _grown(rows, rows_n)
+                    rows = grown(rows, rows_n)
         if late:
-            log, n = _difference(tail, len(tail), rows, keep, rows_n, k, log, n)
+            log, n = difference(tail, len(tail), rows, keep, rows_n, k, log, n)
         else:
             while n + (rows_n - keep) + ROOM > len(log):
-                log = _grown(log, n)
+                log = grown(log, n)
             for i in range(keep, rows_n):
                 log[n] = rows[i]
                 n += 1
@@ -247,7 +248,7 @@ def _build(bounds: Any, records: Any, rules: Any, states: Any, sinks: Any) -> An
             # In order of arrival nothing is ever taken back: one pass, straight to the log.
             i, n = run(s, rule, out, records, lo, i, hi, everything, NONE, log, n)
             if n > len(log) - ROOM:
-                log = _grown(log, n)
+                log = grown(log, n)
             elif i < hi:
                 states[0] = fresh[0]
                 start(s, d)

@@ -260,8 +260,6 @@ def _fast(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, v: float, mov
     if closing:
         _close(s, out, at, from_lat, from_lon)
     s.fast_t = t
-    s.fast_lat = lat
-    s.fast_lon = lon
     s.fast_v = v
     s.slow_v = 1e9
     s.slow_t = NONE

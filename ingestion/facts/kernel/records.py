@@ -234,7 +234,7 @@ def _less(a: float, b: float) -> int:
 
 
 @njit()
-def _compare(a: Any, b: Any) -> int:
+def compare(a: Any, b: Any) -> int:
     """Canonical order of two records of one device and time by what they say; 0 where they say the same.
 
     Distance from the equator comes before the sign: mirrored records keep their order.
@@ -259,7 +259,7 @@ def _compare(a: Any, b: Any) -> int:
 
 @njit()
 def _later(a: Any, b: Any) -> bool:
-    c = _compare(a, b)
+    c = compare(a, b)
     if c == 0:
         return a.recv > b.recv or (a.recv == b.recv and a.stated > b.stated)
     return c > 0
@@ -319,7 +319,7 @@ def order(records: Any, devices: int, grouped: Any) -> Any:
             if end - i > 1:
                 _sort_tie(records, i, end)
             for j in range(i, end):
-                if j == i or _compare(records[j - 1], records[j]) != 0:
+                if j == i or compare(records[j - 1], records[j]) != 0:
                     if n != j:
                         records[n] = records[j]
                     n += 1

@@ -214,7 +214,9 @@ def silence(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float,
     """A gap of at least ``silence_ms`` ends with this fix. True where it was a stop (kept or begun)."""
     gap = t - s.t
     quick = moved > rule.silence_mps * gap * 0.001
-    away = int(moved / rule.walk_mps * 1000.0) if moved > rule.inside_m else 0
+    # How long the way to here takes: across town where it was quick, at a walk where it was not.
+    pace = rule.travel_mps if quick else rule.walk_mps
+    away = int(moved / pace * 1000.0) if quick or moved > rule.inside_m else 0
     why = R_INTERVAL
     if s.at_rest:
         if not quick:
@@ -225,8 +227,6 @@ def silence(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float,
         start = _recall(s, rule)
         if quick and (s.t - start < rule.stood_ms or moved <= rule.far_m):
             return False
-        if quick:
-            away = int(moved / rule.travel_mps * 1000.0)
         if t - away - start < rule.window_ms:
             return False
         s.rest_silence = gap
@@ -236,8 +236,6 @@ def silence(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float,
     outside = max(rule.inside_m + min(acc, 100.0), math.sqrt(s.rest_inside2))
     if d > outside and (quick or d > rule.far_m + acc):
         # Left somewhere within the gap: the departure is an interval.
-        if quick:
-            away = int(moved / rule.travel_mps * 1000.0)
         end = max(s.rest_in_t, t - away)
         _close(s, rule, out, end, t - s.rest_in_t, moved / (gap * 0.001), why)
     elif d > outside:

@@ -11,17 +11,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from ingestion.facts.kernel.arrivals import _difference, _grown, run
+from ingestion.facts.kernel.arrivals import difference, grown, run
 from ingestion.facts.kernel.jit import njit
-from ingestion.facts.kernel.records import _compare
+from ingestion.facts.kernel.records import compare
 from ingestion.facts.kernel.step import start
-from ingestion.facts.kernel.types import FINAL, RETRACTED, RING, ROOM, SLOTS
+from ingestion.facts.kernel.types import FINAL, NEVER, RETRACTED, RING, ROOM, SLOTS
 
 KEPT: Final = 96
 """Records kept per device behind the newest: a late one among them costs two short replays."""
 STEP: Final = 64
 """Records by which the older state moves on when the kept ones are full; KEPT - STEP are always left."""
-NEVER: Final = 2**63 - 1
 
 META: Final = np.dtype(
     [("recv", "i8"), ("stated", "i8"), ("kept", "i4"), ("said", "i4"), ("born", "?"), ("moved", "?"), ("held", "?")],
@@ -68,7 +67,7 @@ def _place(kept: Any, n: int, r: Any) -> int:
     while at > 0 and kept[at - 1].t > r.t:
         at -= 1
     while at > 0 and kept[at - 1].t == r.t:
-        order = _compare(kept[at - 1], r)
+        order = compare(kept[at - 1], r)
         if order == 0 or (order < 0 and r.act < 0):
             return -1
         if order < 0:
@@ -173,7 +172,7 @@ def feed(
             kept[d, at] = r
             m.kept += 1
             if n > len(log) - ROOM:
-                log = _grown(log, n)
+                log = grown(log, n)
             _, n = run(now[d], rule, out, kept[d], at, at, at + 1, known, r.recv, log, n)
             if quiet:
                 n = 0
@@ -185,7 +184,7 @@ def feed(
             spare[1, j] = said[d, j]
         now[d] = old[d]
         _, after = run(now[d], rule, out, kept[d], 0, 0, m.kept, known, r.recv, spare[1], m.said)
-        log, n = _difference(spare[0], before, spare[1], m.said, after, r.recv, log, n)
+        log, n = difference(spare[0], before, spare[1], m.said, after, r.recv, log, n)
         if quiet:
             n = 0
     return log, n, waiting, touched

@@ -6,6 +6,8 @@ from typing import Final
 
 import numpy as np
 
+NEVER: Final = 2**63 - 1
+"""A moment (us) that does not come."""
 NONE: Final = -(2**62)
 """Null in an int64 column of ROW."""
 NONE32: Final = -(2**31)
@@ -147,9 +149,6 @@ ROW: Final = np.dtype(
 """One milestone of a fact (device, kind, anchor), known at ``known`` (us). Times and widths in ms, places in 1e-7
 degrees, speeds in cm/s."""
 
-ROW_IS: Final = ("event", "known", "device", "kind", "anchor")
-"""ROW's fields that say which fact and when; all others are what a revision says."""
-
 SLOT_STOP, SLOT_LEFT, SLOT_QUEUE = 0, 1, 2
 QUEUE: Final = 16
 """Closed facts that may wait for the watermark; beyond it the oldest becomes final early."""
@@ -189,7 +188,6 @@ STATE: Final = np.dtype(
         ("motion", "i1"),
         ("mute", "i1"),
         ("queue_n", "i1"),
-        ("last_stop", "i1"),
         ("ring_head", "i1"),
         ("ring_n", "i1"),
         ("ring_tail", "i1"),
@@ -229,8 +227,6 @@ STATE: Final = np.dtype(
         ("leg_strong", "i4"),
         ("leg_n", "i4"),
         ("leg_halts", "i4"),
-        ("fast_lat", "i4"),
-        ("fast_lon", "i4"),
         ("leg_motion", "i4", (5,)),
         ("slow_v", "f8"),
         ("slow_t", "i8"),
