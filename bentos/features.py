@@ -6,14 +6,18 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import structlog
+
 from bentos.answer import Candidate
-from bentos.ports import CandidateKey, DeviceFacts, Values
+from bentos.ports import CandidateKey, DeviceFacts, NotReadyError, Values
 from feature_repo.retrieve import online_features
 from feature_repo.services import WHERE_PARKED_V1
 from feature_repo.store import open_store
 from feature_repo.store import service as applied_service
-from parked.errors import NotFoundError
+from parked.errors import NotFoundError, SettingError
 from parked.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 RANKS = (1, 2, 3)
 """The candidates ``device_state`` keeps, newest first."""
@@ -35,7 +39,7 @@ class FeastSource:
     def __init__(self, store: Any) -> None:
         """``store``: a ``feast.FeatureStore`` with the repo applied."""
         self._store = store
-        # The embedded online store is one SQLite connection: a model's trial must not run between a request's reads.
+        # Feast's SQLite store is one connection: a model's trial must not run between a request's reads.
         self._lock = threading.Lock()
 
     @classmethod
@@ -45,8 +49,7 @@ class FeastSource:
 
     def devices(self, device_ids: Sequence[str]) -> list[DeviceFacts | None]:
         """One entry per id, in order; None for a device without a ``device_state``."""
-        with self._lock:
-            rows = online_features(self._store, [{"device_id": d} for d in device_ids], WHERE_PARKED_V1)
+        rows = self._asked([{"device_id": d} for d in device_ids], WHERE_PARKED_V1)
         return [device_facts(device_id, row) for device_id, row in zip(device_ids, rows, strict=True)]
 
     def values(self, service: str, names: Sequence[str], keys: Sequence[CandidateKey]) -> list[Values]:
@@ -55,12 +58,20 @@ class FeastSource:
             {"device_id": k.device_id, "candidate_id": k.candidate_id, "cell": k.cell, "asked_at_us": k.asked_at_us}
             for k in keys
         ]
-        with self._lock:
-            rows = online_features(self._store, asked, service)
+        rows = self._asked(asked, service)
         try:
             return [[row[name] for name in names] for row in rows]
         except KeyError as error:
             raise NotFoundError(f"feature service {service!r} does not serve {error.args[0]!r}") from None
+
+    def _asked(self, rows: list[dict[str, Any]], service: str) -> list[dict[str, Any]]:
+        """Raises NotReadyError where the online store is a server and does not answer."""
+        with self._lock:
+            try:
+                return online_features(self._store, rows, service)
+            except SettingError as error:
+                log.warning("online_store_does_not_answer", why=str(error))
+                raise NotReadyError("the online store does not answer") from None
 
 
 def device_facts(device_id: str, row: Mapping[str, Any]) -> DeviceFacts | None:

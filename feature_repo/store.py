@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from feature_repo.redis_address import feast_connection
 from parked.errors import InputError, NotFoundError
 from parked.settings import OnlineStoreKind, Settings
 
@@ -15,46 +16,59 @@ if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore
 
 REPO_YAML: Final = Path(__file__).with_name("feature_store.yaml")
+LMDB: Final = "feature_repo.lmdb_store.LmdbOnlineStore"
+REDIS: Final = "feature_repo.redis_store.RedisOnlineStore"
 _SQLITE: Final = "sqlite:///"
 
 
 def home_of(yaml_file: Path, repo: Path = REPO_YAML.parent) -> Path:
-    """The home a feature_store.yaml keeps its data in, absolute: the folder above its online store's. A relative path
+    """The home a feature_store.yaml keeps its data in, absolute: the folder above its registry's. A relative path
     counts from ``repo``, as Feast does.
 
-    Raises InputError for a file that names no online store in a file.
+    Raises InputError for a file that names no registry in a file.
     """
     try:
-        online = Path(yaml.safe_load(yaml_file.read_text(encoding="utf-8"))["online_store"]["path"])
+        registry = str(yaml.safe_load(yaml_file.read_text(encoding="utf-8"))["registry"]["path"])
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
         raise InputError(
-            f"{yaml_file}: no online_store path ({error!r})", mend="use feature_repo/feature_store.yaml"
+            f"{yaml_file}: no registry path ({error!r})", mend="use feature_repo/feature_store.yaml"
         ) from None
-    return (repo / online).resolve().parent.parent
+    return (repo / registry.removeprefix(_SQLITE)).resolve().parent.parent
 
 
-def store_config(home: Path, online: OnlineStoreKind = "lmdb") -> dict[str, Any]:
-    """The repo's feature_store.yaml with its paths under ``home`` (absolute) and the online store asked for."""
+def store_config(settings: Settings) -> dict[str, Any]:
+    """The repo's feature_store.yaml with its paths under the home (absolute) and the online store of the settings.
+
+    Raises SettingError for a Redis connection of no known form, and where its package is not installed.
+    """
     config: dict[str, Any] = yaml.safe_load(REPO_YAML.read_text(encoding="utf-8"))
-    config["registry"]["path"] = f"{_SQLITE}{home / 'feast' / 'registry.db'}"
-    config["online_store"]["path"] = str(online_path(home, online))
-    if online == "sqlite":
-        config["online_store"]["type"] = "sqlite"
+    feast_dir = settings.feast_dir
+    config["registry"]["path"] = f"{_SQLITE}{feast_dir / 'registry.db'}"
+    if settings.online_store == "lmdb":
+        config["online_store"]["path"] = str(feast_dir / "online.lmdb")
+    elif settings.online_store == "sqlite":
+        config["online_store"] = {"type": "sqlite", "path": str(sqlite_file(settings))}
+    else:
+        connection = feast_connection(settings.redis_connection)
+        config["online_store"] = {"type": REDIS, "connection_string": connection}
     return config
 
 
-def online_path(home: Path, online: OnlineStoreKind) -> Path:
-    """The embedded online store: a folder for LMDB, a file for SQLite."""
-    return home / "feast" / ("online.db" if online == "sqlite" else "online.lmdb")
+def sqlite_file(settings: Settings) -> Path:
+    """Feast's SQLite online store."""
+    return settings.feast_dir / "online.db"
 
 
 def open_store(settings: Settings) -> FeatureStore:
-    """The process's FeatureStore at ``settings.home``, always the same object (two would clear each other's caches)."""
-    return _open(settings.home, settings.online_store)
+    """The process's FeatureStore at ``settings.home``, always the same object (two would clear each other's caches).
+
+    Raises what ``store_config`` raises; no online store is asked yet.
+    """
+    return _open(settings.home, settings.online_store, settings.redis_connection)
 
 
 @lru_cache(maxsize=8)
-def _open(home: Path, online: OnlineStoreKind) -> FeatureStore:
+def _open(home: Path, online: OnlineStoreKind, redis_connection: str) -> FeatureStore:
     from feast import FeatureStore, RepoConfig
 
     class PlannedStore(FeatureStore):  # type: ignore[misc]
@@ -63,7 +77,8 @@ def _open(home: Path, online: OnlineStoreKind) -> FeatureStore:
         def _should_use_plan(self) -> bool:
             return True
 
-    return PlannedStore(config=RepoConfig(**store_config(home, online), repo_path=REPO_YAML.parent))
+    settings = Settings(home=home, online_store=online, redis_connection=redis_connection)
+    return PlannedStore(config=RepoConfig(**store_config(settings), repo_path=REPO_YAML.parent))
 
 
 def service(store: FeatureStore, name: str) -> FeatureService:

@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from parked.errors import SettingError
 
-OnlineStoreKind = Literal["lmdb", "sqlite"]
+OnlineStoreKind = Literal["lmdb", "sqlite", "redis"]
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -28,7 +28,12 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="address servers listen on")
     port: int = Field(default=3000, ge=0, le=65535, description="port of the REST service")
-    online_store: OnlineStoreKind = Field(default="lmdb", description="Feast's embedded online store: lmdb or sqlite")
+    online_store: OnlineStoreKind = Field(
+        default="lmdb", description="Feast's online store: lmdb or sqlite in home, redis for several machines"
+    )
+    redis_connection: str = Field(
+        default="127.0.0.1:6379", repr=False, description="where Redis is: host:port[,db=0][,password=...]"
+    )
     rules_file: Path | None = Field(default=None, description="stop rules; none: the packaged ones")
     as_if_live_lag_s: float = Field(default=0.0, ge=0, description="stated lag where received_at is not known")
     pointer_poll_s: float = Field(default=0.5, gt=0, description="how often a server looks for a new champion")

@@ -11,7 +11,8 @@ from pathlib import Path
 import yaml
 
 from feature_repo.declare import Catalogue
-from feature_repo.store import forget_services, online_path, open_store, store_config
+from feature_repo.redis_address import IN_ENVIRONMENT
+from feature_repo.store import forget_services, open_store, sqlite_file, store_config
 from ingestion.features.snapshots import write_missing
 from parked.files import write_text
 from parked.settings import Settings
@@ -35,7 +36,7 @@ def apply_repo(settings: Settings, catalogue: Catalogue | None = None) -> str:
     store = open_store(settings)
     write_missing(settings.features_dir, catalogue)
     if settings.online_store == "sqlite":
-        _readers_beside_writers(online_path(settings.home, "sqlite"))
+        _readers_beside_writers(sqlite_file(settings))
     objects = feast_objects(settings.features_dir, catalogue)
     contents = RepoContents(
         projects=[objects.project],
@@ -59,7 +60,9 @@ def apply_repo(settings: Settings, catalogue: Catalogue | None = None) -> str:
         online.update(store.config, [], list(objects.views.values()), [], [], partial=False)
     store.refresh_registry()
     forget_services(store)
-    config = store_config(settings.home, settings.online_store)
+    config = store_config(settings)
+    if settings.online_store == "redis" and "password=" in settings.redis_connection:
+        config["online_store"]["connection_string"] = IN_ENVIRONMENT
     write_text(settings.feast_dir / "feature_store.yaml", yaml.safe_dump(config, sort_keys=False))
     return account.getvalue()
 

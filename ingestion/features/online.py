@@ -1,7 +1,8 @@
 """Loading the newest snapshots into Feast's online store, whichever it is, so that newer always wins.
 
-Feast's SQLite and PostgreSQL stores overwrite whatever is there, and SQLite keeps event times in whole seconds; so each
-row carries ``facts_as_of_us`` and ``built_by``, and what is stored is read and compared before writing.
+Feast's SQLite and PostgreSQL stores overwrite whatever is there, its Redis store ignores a row of an equal moment even
+of other definitions, and SQLite keeps event times in whole seconds; so each row carries ``facts_as_of_us`` and
+``built_by``, and what is stored is read and compared before writing.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 
 from feature_repo.declare import CANDIDATE, DEVICE, KEYS, PLACE, STAMPS, Catalogue, Dtype, declared
 from feature_repo.features.device_carried import RANKS
+from feature_repo.store import LMDB, REDIS
 from parked.clock import from_us
 
 if TYPE_CHECKING:
@@ -28,8 +30,6 @@ CHUNK_KEYS: Final = 500
 
 PACKED_KEYS: Final = 20_000
 """The same, where readers do not wait for writers."""
-
-LMDB: Final = "feature_repo.lmdb_store.LmdbOnlineStore"
 
 _NO_FEATURES: Final = ("available_at", "device_id", "candidate_id", "cell")
 """Columns of a snapshot that are no fields of a row: its keys, and where to look next."""
@@ -128,7 +128,10 @@ def _load(
             values = _values(chunk, view, catalogue)
             moments = chunk["facts_as_of_us"].to_pylist()
             batch = [(entities[index], values[index], from_us(moments[index]), None) for index in keep]
-            provider.online_write_batch(store.config, target, batch, None)
+            if store.config.online_store.type == REDIS:
+                provider.online_store.write_compared(store.config, target, batch)
+            else:
+                provider.online_write_batch(store.config, target, batch, None)
         written += len(keep)
         if progress is not None:
             progress(chunk.num_rows)

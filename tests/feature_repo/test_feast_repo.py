@@ -92,7 +92,7 @@ def test_a_home_that_is_not_the_yamls_is_refused_with_the_mend(feast, tmp_path, 
 
 
 def test_the_platforms_configuration_is_the_yaml_with_the_homes_paths(tmp_path):
-    by_hand, ours = yaml.safe_load(REPO_YAML.read_text()), store_config(tmp_path)
+    by_hand, ours = yaml.safe_load(REPO_YAML.read_text()), store_config(Settings(home=tmp_path))
     assert ours["registry"].pop("path") == f"sqlite:///{tmp_path}/feast/registry.db"
     assert ours["online_store"].pop("path") == f"{tmp_path}/feast/online.lmdb"
     assert by_hand["registry"].pop("path") == "sqlite:///../var/feast/registry.db"
@@ -103,10 +103,10 @@ def test_the_platforms_configuration_is_the_yaml_with_the_homes_paths(tmp_path):
 def test_the_yamls_home_is_found_from_its_paths(tmp_path):
     assert home_of(REPO_YAML) == REPO.parent / "var"
     other = tmp_path / "feature_store.yaml"
-    other.write_text(yaml.safe_dump(store_config(tmp_path / "there")))
+    other.write_text(yaml.safe_dump(store_config(Settings(home=tmp_path / "there"))))
     assert home_of(other) == tmp_path / "there"
     other.write_text("project: x")
-    with pytest.raises(InputError, match="no online_store path"):
+    with pytest.raises(InputError, match="no registry path"):
         home_of(other)
 
 

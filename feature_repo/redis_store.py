@@ -1,0 +1,95 @@
+"""Feast's own Redis store, for several machines, with what the platform needs beside it.
+
+* A server that does not answer is one line naming the setting, not a traceback of sockets.
+* A key that is not there is NOT_FOUND, as with the other stores (Feast's gives nulls that are PRESENT).
+* Rows that the loader has compared already are written as they are (``write_compared``): Feast's own write passes over
+  rows of an equal moment, so a build of new definitions would change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Literal
+
+from feast.entity import Entity
+from feast.feature_view import FeatureView
+from feast.infra.online_stores.redis import RedisOnlineStore as FeastRedisStore
+from feast.infra.online_stores.redis import RedisOnlineStoreConfig as FeastRedisConfig
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+from feast.repo_config import RepoConfig
+from redis.exceptions import RedisError
+
+from feature_repo.redis_address import place_of
+from parked.errors import SettingError
+
+Data = list[tuple[EntityKey, dict[str, Value], datetime, datetime | None]]
+Found = tuple[datetime | None, dict[str, Value] | None]
+
+
+class RedisOnlineStoreConfig(FeastRedisConfig):  # type: ignore[misc]
+    """``online_store`` of a feature_store.yaml: Feast's own options."""
+
+    type: Literal["feature_repo.redis_store.RedisOnlineStore"] = "feature_repo.redis_store.RedisOnlineStore"
+
+
+class RedisOnlineStore(FeastRedisStore):  # type: ignore[misc]
+    """See the module. Everything raises SettingError where the server does not answer or refuses."""
+
+    def online_write_batch(
+        self, config: RepoConfig, table: FeatureView, data: Data, progress: Callable[[int], Any] | None
+    ) -> None:
+        """Write rows; one that is not newer than the one stored is passed over."""
+        with _answering(config):
+            super().online_write_batch(config, table, data, progress)
+
+    def write_compared(self, config: RepoConfig, table: FeatureView, data: Data) -> None:
+        """Write rows whatever is stored: for who has compared them, or means to replace."""
+        unguarded = config.model_copy()
+        unguarded._online_store = config.online_store.model_copy(update={"skip_dedup": True})
+        self.online_write_batch(unguarded, table, data, None)
+
+    def update(
+        self,
+        config: RepoConfig,
+        tables_to_delete: Sequence[FeatureView],
+        tables_to_keep: Sequence[FeatureView],
+        entities_to_delete: Sequence[Entity],
+        entities_to_keep: Sequence[Entity],
+        partial: bool,
+    ) -> None:
+        """Remove the rows of views that are gone."""
+        with _answering(config):
+            super().update(config, tables_to_delete, tables_to_keep, entities_to_delete, entities_to_keep, partial)
+
+    def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:
+        """Remove the keys of these views."""
+        with _answering(config):
+            super().teardown(config, tables, entities)
+
+    def _read_hash_fields(self, config: RepoConfig, commands: list[Any]) -> list[Any]:
+        with _answering(config):
+            return list(super()._read_hash_fields(config, commands))
+
+    def _get_features_for_entity(
+        self, values: Sequence[bytes | None], feature_view: str, requested_features: list[str]
+    ) -> Found:
+        known = dict(zip(requested_features, values, strict=True)).get(f"_ts:{feature_view}")
+        if known is None:
+            return None, None
+        found: Found = super()._get_features_for_entity(values, feature_view, requested_features)
+        return found
+
+
+@contextmanager
+def _answering(config: RepoConfig) -> Iterator[None]:
+    try:
+        yield
+    except RedisError as error:
+        place = place_of(config.online_store.connection_string)
+        raise SettingError(
+            f"PARKED_REDIS_CONNECTION: {place} does not serve ({str(error).splitlines()[0]})",
+            mend="start the Redis server or correct the setting",
+        ) from None
