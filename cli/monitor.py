@@ -9,6 +9,7 @@ import typer
 
 from cli.console import JsonOption, emit, note, progress, table
 from cli.inputs import MOMENT, moment
+from cli.parity import parity
 
 if TYPE_CHECKING:
     from monitoring.loop import MonitorOutcome
@@ -19,6 +20,7 @@ app = typer.Typer(
     help="Watch what is served: drift, data quality, decay; refit where the policy says so.",
     no_args_is_help=True,
 )
+app.command()(parity)
 
 PolicyOption = Annotated[Path | None, typer.Option(help="Trigger policy; default: the packaged one.")]
 

@@ -1,0 +1,146 @@
+"""Parity: what a server fed its model equals the offline features as they were known when it answered.
+
+Answers are sampled from the prediction log. Their features are made anew from the stored fact revisions that had
+become known by the moment of the answer (``available_at``), by the very folds and the very join that training rests
+on, and compared bit for bit. Three things can be wrong, and only one may be:
+
+* ``behind``: it is what was known earlier. News waits until the online store is loaded; longer than the ``lag`` allowed
+  is a mismatch.
+* ``ahead``: it is what became known only later. Nobody can have known it: a fact leaked, or its ``available_at`` lies.
+* ``different``: it is what was never known.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingestion.facts.store import read_facts
+from ingestion.features.fold import fold_facts
+from monitoring.offline import Difference, Offline, differences
+from monitoring.sampled import Logged, sample_answers
+from monitoring.windows import Window
+from parked.clock import from_us
+from parked.settings import Settings
+
+NEAREST: Final = 500
+"""So many states of a phone before and after an answer are looked through for the one that was served."""
+
+Verdict = Literal["behind", "ahead", "different"]
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """An answer that rests on something else than what was known."""
+
+    verdict: Verdict
+    answer_id: str
+    device_id: str
+    answered_us: int
+    seconds: float | None
+    """Behind: how long news had waited. Ahead: how long before it was known it was served. Different: None."""
+    differences: tuple[Difference, ...]
+    """Against what was known when it answered."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What a check found."""
+
+    answers: int
+    candidates: int
+    """Rows compared, every feature of each."""
+    equal: int
+    """Answers that rest on all that was known."""
+    behind: int
+    """Answers that rest on a little less, within the lag allowed."""
+    most_behind_s: float
+    as_if_live: int
+    """Answers not judged: their phones' times of receipt are stated, not observed."""
+    mismatches: tuple[Mismatch, ...]
+
+
+def check_parity(
+    settings: Settings,
+    window: Window | None = None,
+    *,
+    most: int = 500,
+    lag_s: float = 3600.0,
+    progress: Callable[[int], object] = lambda _answers: None,
+) -> Parity:
+    """Compare at most ``most`` logged answers with what was known then.
+
+    ``window``: of the moment of the answer; None: the whole log. ``lag_s``: seconds that news may wait for the online
+    store. ``progress`` is called with the number of answers just judged. Raises InputError for a damaged log, facts
+    that are not there, or a model that eats what no feature service serves.
+    """
+    answers = sample_answers(settings.predictions_dir, window, most)
+    by_rules: defaultdict[str, list[Logged]] = defaultdict(list)
+    for answer in answers:
+        by_rules[answer.rules_version].append(answer)
+    found: list[Mismatch] = []
+    equal = as_if_live = 0
+    late: list[float] = []
+    for version, its in sorted(by_rules.items()):
+        facts = read_facts(settings, version)
+        facts = facts.filter(pc.is_in(facts["device_id"], pa.array(sorted({a.device_id for a in its}))))
+        stated = set(pc.unique(facts.filter(facts["as_if_live"])["device_id"]).to_pylist())
+        judged = [answer for answer in its if answer.device_id not in stated]
+        as_if_live += len(its) - len(judged)
+        offline = Offline(fold_facts(facts))
+        for mismatch in judge(judged, offline):
+            if mismatch is None:
+                equal += 1
+            elif mismatch.verdict == "behind" and (mismatch.seconds or 0.0) <= lag_s:
+                late.append(mismatch.seconds or 0.0)
+            else:
+                found.append(mismatch)
+            progress(1)
+    return Parity(
+        answers=len(answers),
+        candidates=sum(answer.rows for answer in answers),
+        equal=equal,
+        behind=len(late),
+        most_behind_s=max(late, default=0.0),
+        as_if_live=as_if_live,
+        mismatches=tuple(found),
+    )
+
+
+def judge(answers: Sequence[Logged], offline: Offline) -> Iterator[Mismatch | None]:
+    """What is wrong with each answer; None: it rests on all that was known when it was given."""
+    at_once = differences([(answer, answer.answered_us) for answer in answers], offline)
+    for answer, found in zip(answers, at_once, strict=True):
+        yield _explain(answer, found, offline) if found else None
+
+
+def _explain(answer: Logged, found: tuple[Difference, ...], offline: Offline) -> Mismatch:
+    """Which moment's state was served: the nearest earlier one, else the nearest later one, else none."""
+    changes = offline.changes(answer.device_id)
+    now = bisect_right(changes, answer.answered_us)
+    # What was known before the first change is nothing at all: a state of its own.
+    earlier = [changes[0] - 1, *changes[: now - 1]][-NEAREST:] if now else []
+    later = changes[now : now + NEAREST]
+    states = differences([(answer, us) for us in (*earlier, *later)], offline)
+    same = [us for us, other in zip((*earlier, *later), states, strict=True) if not other]
+    before = [us for us in same if us <= answer.answered_us]
+    told = answer.answer_id, answer.device_id, answer.answered_us
+    if before:
+        ignored = changes[bisect_right(changes, before[-1])]
+        return Mismatch("behind", *told, (answer.answered_us - ignored) / 1e6, found)
+    if same:
+        return Mismatch("ahead", *told, (same[0] - answer.answered_us) / 1e6, found)
+    return Mismatch("different", *told, None, found)
+
+
+def as_dict(mismatch: Mismatch) -> dict[str, object]:
+    """For JSON."""
+    told = {"verdict": mismatch.verdict, "answer_id": mismatch.answer_id, "device_id": mismatch.device_id}
+    at = {"answered_at": from_us(mismatch.answered_us).isoformat(), "seconds": mismatch.seconds}
+    return {**told, **at, "differences": [difference._asdict() for difference in mismatch.differences]}
