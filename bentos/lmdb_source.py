@@ -14,12 +14,13 @@ from operator import itemgetter
 from typing import Any
 
 from bentos.answer import Candidate
-from bentos.features import RANKS, applied_store
+from bentos.features import RANKS
 from bentos.ports import CandidateKey, DeviceFacts, Values
 from feature_repo.asked import ASKED, ASKED_INPUTS, ask
 from feature_repo.declare import CANDIDATE, DEVICE, PLACE
-from feature_repo.lmdb_store import LmdbOnlineStore, key_of, view_key
+from feature_repo.packed import PackedRows, key_of, view_of
 from feature_repo.services import SERVICES
+from feature_repo.store import lmdb_folder, project
 from parked.errors import NotFoundError
 from parked.settings import Settings
 
@@ -57,14 +58,14 @@ class LmdbSource:
 
     inline = True
 
-    def __init__(self, store: Any) -> None:
-        """``store``: a ``feast.FeatureStore`` over LMDB with the repo applied (it may hold no rows yet).
+    def __init__(self, rows: PackedRows, project: str) -> None:
+        """``rows`` of a store that the repo is applied to (it may hold none yet).
 
-        Raises NotFoundError where the online store knows nothing of the views: it was applied to another one.
+        Raises NotFoundError where it knows nothing of the views: the repo was applied to another store, or to none.
         """
-        self._online: LmdbOnlineStore = store._get_provider().online_store.bind(store.config)
-        self._view = {view: view_key(store.config, store.get_feature_view(view)) for view in _VIEWS}
-        self._fields = {view: self._online.fields(self._view[view]) for view in _VIEWS}
+        self._rows = rows
+        self._view = {view: view_of(project, view) for view in _VIEWS}
+        self._fields = {view: rows.fields(self._view[view]) for view in _VIEWS}
         bare = [view for view, fields in self._fields.items() if not fields]
         if bare:
             raise NotFoundError(f"online store: {bare[0]} is not applied to it", mend="run `parked features build`")
@@ -76,13 +77,16 @@ class LmdbSource:
 
     @classmethod
     def open(cls, settings: Settings) -> LmdbSource:
-        """Over the process's store. Raises what ``applied_store`` raises."""
-        return cls(applied_store(settings))
+        """Over the home's online store. Raises NotFoundError where there is none, or nothing is applied to it."""
+        path = lmdb_folder(settings)
+        if not path.is_dir():
+            raise NotFoundError(f"{path}: no online store", mend="run `parked features build` (or apply)")
+        return cls(PackedRows(path), project())
 
     def devices(self, device_ids: Sequence[str]) -> list[DeviceFacts | None]:
         """One entry per id, in order; None for a device without a ``device_state``."""
         view = self._view[DEVICE]
-        rows = self._online.read_keys([view + device_id.encode() for device_id in device_ids])
+        rows = self._rows.rows([view + device_id.encode() for device_id in device_ids])
         return [None if row is None else self._facts(name, row) for name, row in zip(device_ids, rows, strict=True)]
 
     def _facts(self, device_id: str, row: tuple[Any, ...]) -> DeviceFacts | None:
@@ -116,7 +120,7 @@ class LmdbSource:
                     wanted.setdefault(key_of(place, (cell, device_id)), len(wanted)),
                 )
             )
-        found = self._online.read_keys(list(wanted))
+        found = self._rows.rows(list(wanted))
         rows = [
             self._whole(CANDIDATE, found[c]) + self._whole(DEVICE, found[d]) + self._whole(PLACE, found[p])
             for c, d, p in triples

@@ -23,11 +23,14 @@ def build_runtime(config: ServingConfig) -> Runtime:
     settings = load_settings()
 
     def open_source() -> FeatureSource:
+        if settings.online_store == "lmdb":
+            from bentos.lmdb_source import LmdbSource
+
+            return LmdbSource.open(settings)
         # Importing Feast takes seconds of CPU: on the runtime's thread, while the worker is already alive.
         from bentos.features import FeastSource
-        from bentos.lmdb_source import LmdbSource
 
-        return LmdbSource.open(settings) if settings.online_store == "lmdb" else FeastSource.open(settings)
+        return FeastSource.open(settings)
 
     return Runtime(
         settings,

@@ -2,7 +2,7 @@
 
 One packed row per key and view (msgpack), where Feast's SQLite store keeps one row per feature and turns every value
 into protobuf twice. Many processes read while one writes, without waiting for one another; a row is there whole or not
-at all, also after ``kill -9``. Who wants rows rather than protobuf (``bentos.lmdb_source``) uses ``read_rows``.
+at all, also after ``kill -9``. Who wants rows rather than protobuf reads them by ``feature_repo.packed``.
 
 As Feast's other stores do it: a key that is not there is None (NOT_FOUND), a null is an empty value (NULL_VALUE), ttl
 is not enforced online. Unlike its SQLite store: an older row never replaces a newer one.
@@ -10,11 +10,8 @@ is not enforced online. Unlike its SQLite store: an older row never replaces a n
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,21 +27,12 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 
+from feature_repo.packed import EVENT_US, FIELDS, Row, close, environment_of, fields_of, key_of, view_of
 from parked.clock import to_us
 
-EVENT_US: Final = "event_timestamp_us"
-"""First field of every row: when it became known, microseconds since the epoch."""
-
-MAP_BYTES: Final = 1 << 40
-"""Address space, not disk or memory: the file is as large as what is in it."""
-
-_FIELDS: Final = b"\x00fields\x00"
-_LONGEST_KEY: Final = 511
 _SCALARS: Final = {
     "double_val", "float_val", "int32_val", "int64_val", "string_val", "bool_val", "bytes_val", "unix_timestamp_val",
 }  # fmt: skip
-
-Row = tuple[Any, ...]
 
 
 class LmdbOnlineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
@@ -57,9 +45,6 @@ class LmdbOnlineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
 
 class LmdbOnlineStore(OnlineStore):  # type: ignore[misc]
     """See the module. Safe to use from several threads."""
-
-    def __init__(self) -> None:
-        self._bound: lmdb.Environment | None = None
 
     @property
     def async_supported(self) -> SupportedAsyncMethods:
@@ -98,7 +83,7 @@ class LmdbOnlineStore(OnlineStore):  # type: ignore[misc]
 
         ``keep(stored, new)``: whether the stored row stays. Without it, what comes last stands.
         """
-        environment = _environment(_path(config))
+        environment = environment_of(_path(config))
         written = 0
         with environment.begin(write=True) as transaction:
             known = _declare(transaction, view_key(config, table), names)
@@ -114,32 +99,6 @@ class LmdbOnlineStore(OnlineStore):  # type: ignore[misc]
                 written += 1
         return written
 
-    def read_rows(self, view: bytes, keys: Sequence[Sequence[str]]) -> list[Row | None]:
-        """Rows of ``view`` (``view_key``) in the order of ``fields(view)``, one per key's values, None where not there.
-
-        All from one moment. A row may be shorter (written before a field was declared) or longer (after) than
-        ``fields``.
-        """
-        return self.read_keys([key_of(view, values) for values in keys])
-
-    def read_keys(self, keys: Sequence[bytes]) -> list[Row | None]:
-        """``read_rows`` by ``key_of`` keys, of any views, all from one moment."""
-        assert self._bound is not None, "bind first"
-        with self._bound.begin(buffers=True) as transaction:
-            get, unpack = transaction.get, msgpack.unpackb
-            return [None if (packed := get(key)) is None else unpack(packed, use_list=False) for key in keys]
-
-    def fields(self, view: bytes) -> list[str]:
-        """Names of a row's values, EVENT_US first; empty where nothing was ever written. They only grow."""
-        assert self._bound is not None, "bind first"
-        with self._bound.begin() as transaction:
-            return _fields(transaction, view)
-
-    def bind(self, config: RepoConfig) -> LmdbOnlineStore:
-        """Open the file that ``config`` names for ``read_rows`` and ``fields``."""
-        self._bound = _environment(_path(config))
-        return self
-
     def online_read(
         self,
         config: RepoConfig,
@@ -152,8 +111,8 @@ class LmdbOnlineStore(OnlineStore):  # type: ignore[misc]
         setters = {field.name: _setter(field) for field in table.features}
         wanted = list(setters) if requested_features is None else [n for n in requested_features if n in setters]
         answers: list[tuple[datetime | None, dict[str, Value] | None]] = []
-        with _environment(_path(config)).begin() as transaction:
-            known = _fields(transaction, view)
+        with environment_of(_path(config)).begin() as transaction:
+            known = fields_of(transaction, view)
             for entity in entity_keys:
                 packed = transaction.get(key_of(view, values_of(entity)))
                 if packed is None:
@@ -184,7 +143,7 @@ class LmdbOnlineStore(OnlineStore):  # type: ignore[misc]
         partial: bool,  # noqa: ARG002
     ) -> None:
         """Make the file, declare the views' fields, remove the rows of views that are gone."""
-        with _environment(_path(config)).begin(write=True) as transaction:
+        with environment_of(_path(config)).begin(write=True) as transaction:
             for table in tables_to_keep:
                 _declare(transaction, view_key(config, table), [EVENT_US, *(field.name for field in table.features)])
             for table in tables_to_delete:
@@ -193,29 +152,13 @@ class LmdbOnlineStore(OnlineStore):  # type: ignore[misc]
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:  # noqa: ARG002
         """Remove the file."""
         path = _path(config)
-        with _LOCK:
-            opened = _OPEN.pop(path, None)
-            if opened is not None:
-                opened.close()
-            shutil.rmtree(path, ignore_errors=True)
+        close(path)
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def view_key(config: RepoConfig, table: Any) -> bytes:
     """What keys of a view begin with."""
-    return f"{config.project}/{table.name}\x00".encode()
-
-
-def key_of(view: bytes, values: Sequence[str]) -> bytes:
-    """The key of a row: its view and its join keys' values in the order of their names, each told apart by length.
-
-    A key too long for LMDB is its SHA-256.
-    """
-    if len(values) == 1:
-        key = view + str(values[0]).encode()
-    else:
-        parts = [str(value).encode() for value in values]
-        key = view + b"".join([b"%d:%b" % (len(part), part) for part in parts])
-    return key if len(key) <= _LONGEST_KEY else view + b"\x00" + hashlib.sha256(key).digest()
+    return view_of(config.project, table.name)
 
 
 def values_of(entity: EntityKey) -> list[str]:
@@ -224,52 +167,23 @@ def values_of(entity: EntityKey) -> list[str]:
     return [str(getattr(value, value.WhichOneof("val"))) for _, value in pairs]
 
 
-_LOCK = threading.Lock()
-_OPEN: dict[Path, lmdb.Environment] = {}
-"""LMDB allows one handle per file and process."""
-
-
-def _environment(path: Path) -> lmdb.Environment:
-    found = _OPEN.get(path)
-    if found is None:
-        with _LOCK:
-            found = _OPEN.get(path)
-            if found is None:
-                path.mkdir(parents=True, exist_ok=True)
-                found = lmdb.open(str(path), map_size=MAP_BYTES, max_readers=512, readahead=False, max_spare_txns=16)
-                _OPEN[path] = found
-    return found
-
-
-def _reset_after_fork() -> None:
-    _OPEN.clear()  # a handle must not be used on both sides of a fork
-
-
-os.register_at_fork(after_in_child=_reset_after_fork)
-
-
 def _path(config: RepoConfig) -> Path:
     path = Path(config.online_store.path)
     return path if path.is_absolute() or config.repo_path is None else Path(config.repo_path) / path
 
 
-def _fields(transaction: lmdb.Transaction, view: bytes) -> list[str]:
-    told = transaction.get(_FIELDS + view)
-    return [] if told is None else json.loads(bytes(told))
-
-
 def _declare(transaction: lmdb.Transaction, view: bytes, names: Sequence[str]) -> list[str]:
     """The fields of a view with ``names`` among them; new ones come last, so that rows already there stay readable."""
-    known = _fields(transaction, view)
+    known = fields_of(transaction, view)
     new = [name for name in names if name not in known]
     if new:
         known += new
-        transaction.put(_FIELDS + view, json.dumps(known).encode())
+        transaction.put(FIELDS + view, json.dumps(known).encode())
     return known
 
 
 def _drop(transaction: lmdb.Transaction, view: bytes) -> None:
-    transaction.delete(_FIELDS + view)
+    transaction.delete(FIELDS + view)
     cursor = transaction.cursor()
     if cursor.set_range(view):
         while bytes(cursor.key()).startswith(view) and cursor.delete():

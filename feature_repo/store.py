@@ -36,6 +36,11 @@ def home_of(yaml_file: Path, repo: Path = REPO_YAML.parent) -> Path:
     return (repo / registry.removeprefix(_SQLITE)).resolve().parent.parent
 
 
+def project() -> str:
+    """Feast's name of the project: what the keys of the online store begin with."""
+    return str(yaml.safe_load(REPO_YAML.read_text(encoding="utf-8"))["project"])
+
+
 def store_config(settings: Settings) -> dict[str, Any]:
     """The repo's feature_store.yaml with its paths under the home (absolute) and the online store of the settings.
 
@@ -45,13 +50,18 @@ def store_config(settings: Settings) -> dict[str, Any]:
     feast_dir = settings.feast_dir
     config["registry"]["path"] = f"{_SQLITE}{feast_dir / 'registry.db'}"
     if settings.online_store == "lmdb":
-        config["online_store"]["path"] = str(feast_dir / "online.lmdb")
+        config["online_store"]["path"] = str(lmdb_folder(settings))
     elif settings.online_store == "sqlite":
         config["online_store"] = {"type": "sqlite", "path": str(sqlite_file(settings))}
     else:
         connection = feast_connection(settings.redis_connection)
         config["online_store"] = {"type": REDIS, "connection_string": connection}
     return config
+
+
+def lmdb_folder(settings: Settings) -> Path:
+    """Our LMDB online store."""
+    return settings.feast_dir / "online.lmdb"
 
 
 def sqlite_file(settings: Settings) -> Path:

@@ -20,7 +20,8 @@ from feast.value_type import ValueType
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_repo.lmdb_store import EVENT_US, LmdbOnlineStore, key_of, view_key
+from feature_repo.lmdb_store import LmdbOnlineStore, view_key
+from feature_repo.packed import EVENT_US, PackedRows, key_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TYPES = {
@@ -85,7 +86,7 @@ def test_a_new_field_leaves_what_is_stored_readable(tmp_path: Path) -> None:
     old, new = store.online_read(config(tmp_path), after, [entity("a"), entity("b")])
     assert old[1] == {"new": Value(), "x": Value(int64_val=1)}
     assert new[1] == values
-    assert store.bind(config(tmp_path)).fields(view_key(config(tmp_path), after)) == [EVENT_US, "x", "new"]
+    assert PackedRows(tmp_path / "online").fields(view_key(config(tmp_path), after)) == [EVENT_US, "x", "new"]
 
 
 def test_a_view_that_is_gone_takes_its_rows_and_no_others(tmp_path: Path) -> None:

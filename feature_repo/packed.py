@@ -1,0 +1,108 @@
+"""Rows as the LMDB online store's file keeps them: one msgpack array per key and view, in one memory-mapped file.
+
+Without Feast, whose import takes seconds and a hundred megabytes: who answers thousands of questions a second reads
+rows here (``bentos.lmdb_source``); ``feature_repo.lmdb_store`` is the same file as Feast sees it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import lmdb
+import msgpack
+
+EVENT_US: Final = "event_timestamp_us"
+"""First field of every row: when it became known, microseconds since the epoch."""
+
+MAP_BYTES: Final = 1 << 40
+"""Address space, not disk or memory: the file is as large as what is in it."""
+
+FIELDS: Final = b"\x00fields\x00"
+"""What the key of a view's list of fields begins with."""
+
+_LONGEST_KEY: Final = 511
+
+Row = tuple[Any, ...]
+
+
+class PackedRows:
+    """Reads rows. Safe to use from several threads and beside any writer."""
+
+    def __init__(self, path: Path) -> None:
+        """``path``: the store's folder (made where it is not there)."""
+        self._environment = environment_of(path)
+
+    def rows(self, keys: Sequence[bytes]) -> list[Row | None]:
+        """Rows by ``key_of`` keys, of any views, all from one moment; None where there is none. A row may be shorter
+        (written before a field was declared) or longer (after) than ``fields``."""
+        with self._environment.begin(buffers=True) as transaction:
+            get, unpack = transaction.get, msgpack.unpackb
+            return [None if (packed := get(key)) is None else unpack(packed, use_list=False) for key in keys]
+
+    def fields(self, view: bytes) -> list[str]:
+        """Names of a row's values, EVENT_US first; empty where nothing was ever declared. They only grow."""
+        with self._environment.begin() as transaction:
+            return fields_of(transaction, view)
+
+
+def view_of(project: str, name: str) -> bytes:
+    """What the keys of a project's view begin with."""
+    return f"{project}/{name}\x00".encode()
+
+
+def key_of(view: bytes, values: Sequence[str]) -> bytes:
+    """The key of a row: its view and its join keys' values in the order of their names, each told apart by length.
+
+    A key too long for LMDB is its SHA-256.
+    """
+    if len(values) == 1:
+        key = view + str(values[0]).encode()
+    else:
+        parts = [str(value).encode() for value in values]
+        key = view + b"".join([b"%d:%b" % (len(part), part) for part in parts])
+    return key if len(key) <= _LONGEST_KEY else view + b"\x00" + hashlib.sha256(key).digest()
+
+
+def fields_of(transaction: lmdb.Transaction, view: bytes) -> list[str]:
+    """``PackedRows.fields`` inside a transaction."""
+    told = transaction.get(FIELDS + view)
+    return [] if told is None else json.loads(bytes(told))
+
+
+_LOCK = threading.Lock()
+_OPEN: dict[Path, lmdb.Environment] = {}
+"""LMDB allows one handle per file and process."""
+
+
+def environment_of(path: Path) -> lmdb.Environment:
+    """The process's handle of the file in the folder ``path``."""
+    found = _OPEN.get(path)
+    if found is None:
+        with _LOCK:
+            found = _OPEN.get(path)
+            if found is None:
+                path.mkdir(parents=True, exist_ok=True)
+                found = lmdb.open(str(path), map_size=MAP_BYTES, max_readers=512, readahead=False, max_spare_txns=16)
+                _OPEN[path] = found
+    return found
+
+
+def close(path: Path) -> None:
+    """Close the process's handle, if there is one: before the file is removed."""
+    with _LOCK:
+        opened = _OPEN.pop(path, None)
+        if opened is not None:
+            opened.close()
+
+
+def _reset_after_fork() -> None:
+    _OPEN.clear()  # a handle must not be used on both sides of a fork
+
+
+os.register_at_fork(after_in_child=_reset_after_fork)
