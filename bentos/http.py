@@ -23,7 +23,8 @@ Headers = dict[bytes, bytes]
 Request = TypeVar("Request", bound=BaseModel)
 
 _OWN_ID = re.compile(rb"[\x21-\x7e]{1,128}")
-_CLOSE = (b"connection", b"close")
+CLOSE = (b"connection", b"close")
+"""This connection ends with the answer."""
 _JSON = (b"content-type", b"application/json")
 
 
@@ -71,7 +72,7 @@ async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
     too_large = f"the body is larger than {limit} bytes"
     declared = headers.get(b"content-length", b"0")
     if declared.isdigit() and int(declared) > limit:
-        raise HttpError(413, "too_large", too_large, headers=(_CLOSE,))
+        raise HttpError(413, "too_large", too_large, headers=(CLOSE,))
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -84,7 +85,7 @@ async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
             return chunk
         size += len(chunk)
         if size > limit:
-            raise HttpError(413, "too_large", too_large, headers=(_CLOSE,))
+            raise HttpError(413, "too_large", too_large, headers=(CLOSE,))
         chunks.append(chunk)
         if not more:
             return b"".join(chunks)
@@ -121,7 +122,7 @@ def refused(refusal: Refusal) -> HttpError:
 def late(status: int) -> HttpError:
     """The answer to a request that took too long: 408 while it was being sent, 504 after."""
     if status == 408:
-        return HttpError(408, "request_timeout", "the request did not arrive in time", headers=(_CLOSE,))
+        return HttpError(408, "request_timeout", "the request did not arrive in time", headers=(CLOSE,))
     return HttpError(504, "timeout", "the request took too long; ask again")
 
 

@@ -13,6 +13,7 @@ import bentoml
 
 from bentos.config import load_config
 from bentos.door import Door
+from bentos.drain import Drain, supervise
 from bentos.http import App
 from bentos.messages import (
     ConfirmAnswer,
@@ -45,7 +46,12 @@ class Fronted(bentoml.Service):  # type: ignore[misc]
 
     def to_asgi(self, is_main: bool = True) -> App:
         """The worker's ASGI app."""
-        return Door(super().to_asgi(is_main), worker=_worker)
+        return Drain(Door(super().to_asgi(is_main), worker=_worker))
+
+    def has_custom_command(self) -> bool:
+        """Asked by BentoML's supervisor when all is up, by its main thread: the moment to see to its stopping."""
+        supervise()
+        return bool(super().has_custom_command())
 
 
 @bentoml.service(

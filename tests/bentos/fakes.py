@@ -124,6 +124,10 @@ MADE_UP = ("signal", "motion_after", "status", "uncertainty_m", "sends_motion", 
 """What models of ``tests.training.world`` eat; nothing is known of it here."""
 
 
+SLOW = {"phone-slow": 0.6, "phone-stuck": 2.5}
+"""Seconds that the store takes to find them: within its limit (1 s), and beyond it."""
+
+
 class FakeSource:
     """The feature store as a dictionary."""
 
@@ -135,6 +139,7 @@ class FakeSource:
     def devices(self, device_ids: Sequence[str]) -> list[DeviceFacts | None]:
         if self.broken:
             raise OSError("the disk is gone")
+        time.sleep(max(SLOW.get(device_id, 0.0) for device_id in device_ids))
         return [DEVICES.get(device_id) for device_id in device_ids]
 
     def values(self, service: str, names: Sequence[str], keys: Sequence[CandidateKey]) -> list[Values]:

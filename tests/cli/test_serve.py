@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import pyarrow.parquet as pq
-import pytest
 
 from parked.schemas import SCORES
-from tests.bentos.conftest import until
 from tests.bentos.fakes import publish, settings_in, write_model
 from tests.bentos.world import drives, train_real
-
-OVER_FAKES = """
-import bentos.launch, cli.main
-bentos.launch.start_server.__kwdefaults__["service"] = "tests.bentos.fake_server:WhereYouParked"
-cli.main.main()
-"""
-"""``parked``, serving over fake stores: Feast's import would be most of the test."""
 
 
 def parked(home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -66,32 +55,6 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
         said = refusal(parked(tmp_path, "serve", "--wait", "--port", port))
     assert port in said
     assert "--port" in said
-
-
-def test_serve_answers_when_it_says_so_and_ends_its_workers_on_sigterm(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path)
-    publish(settings, write_model(settings, "v1"), 1)
-    server = subprocess.Popen(
-        [sys.executable, "-c", OVER_FAKES, "serve", "--port", "0", "--workers", "2", "--json"],
-        env=os.environ | {"PARKED_HOME": str(tmp_path)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert server.stdout is not None
-        told = json.loads(server.stdout.readline())
-        assert httpx.get(f"{told['url']}/readyz").json()["ready"]
-        workers = 'parked_model_generation{pid="'
-        until(lambda: httpx.get(f"{told['url']}/metrics").text.count(workers) == 2)
-        server.send_signal(signal.SIGTERM)
-        assert server.wait(30) == 0
-        with pytest.raises(httpx.ConnectError):
-            httpx.get(f"{told['url']}/readyz")
-        with pytest.raises(ProcessLookupError):
-            os.killpg(told["pid"], 0)
-    finally:
-        server.kill()
-        server.wait()
 
 
 def test_score_writes_the_contract(tmp_path: Path) -> None:
