@@ -22,7 +22,7 @@ from bentos.launch import SERVICE, server_environment
 from bentos.scorer import load_scorer, model_dir_of
 from parked.errors import InternalError, NotFoundError
 from parked.pointer import Pointer, read_pointer, write_pointer
-from parked.settings import Settings
+from parked.settings import OnlineStoreKind, Settings
 
 PACKAGES = ("parked", "feature_repo", "bentos")
 NEEDS = (
@@ -60,12 +60,13 @@ def build_bento(settings: Settings) -> str:
     load_scorer(model_dir_of(settings, pointer.model_tag), pointer.model_tag)
     with tempfile.TemporaryDirectory(prefix="parked-bento-") as folder:
         context = Path(folder)
-        _lay_out(context, pointer)
+        _lay_out(context, pointer, settings.online_store)
         return _run_build(settings, context)
 
 
-def bentofile(pointer: Pointer) -> dict[str, Any]:
-    """``bentofile.yaml`` of the service with ``pointer``'s model inside."""
+def bentofile(pointer: Pointer, online: OnlineStoreKind = "lmdb") -> dict[str, Any]:
+    """``bentofile.yaml`` of the service with ``pointer``'s model inside, for this online store."""
+    needs = (*NEEDS, "redis") if online == "redis" else NEEDS
     return {
         "service": SERVICE,
         "description": "Where You Parked: features and the published model in, where the vehicle is out.",
@@ -77,11 +78,11 @@ def bentofile(pointer: Pointer) -> dict[str, Any]:
         "include": [f"{package}/" for package in PACKAGES],
         "exclude": ["__pycache__/"],
         "models": [pointer.model_tag],
-        "python": {"packages": [f"{need}=={version(need.split('[')[0])}" for need in NEEDS], "lock_packages": False},
+        "python": {"packages": [f"{need}=={version(need.split('[')[0])}" for need in needs], "lock_packages": False},
     }
 
 
-def _lay_out(context: Path, pointer: Pointer) -> None:
+def _lay_out(context: Path, pointer: Pointer, online: OnlineStoreKind) -> None:
     for package in PACKAGES:
         spec = importlib.util.find_spec(package)
         if spec is None or not spec.submodule_search_locations:
@@ -89,7 +90,9 @@ def _lay_out(context: Path, pointer: Pointer) -> None:
         source = Path(next(iter(spec.submodule_search_locations)))
         shutil.copytree(source, context / package, ignore=shutil.ignore_patterns("__pycache__"))
     write_pointer(context / "bentos" / "seed.json", pointer)
-    (context / "bentofile.yaml").write_text(yaml.safe_dump(bentofile(pointer), sort_keys=False), encoding="utf-8")
+    (context / "bentofile.yaml").write_text(
+        yaml.safe_dump(bentofile(pointer, online), sort_keys=False), encoding="utf-8"
+    )
 
 
 def _run_build(settings: Settings, context: Path) -> str:

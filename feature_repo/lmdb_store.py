@@ -2,37 +2,39 @@
 
 One packed row per key and view (msgpack), where Feast's SQLite store keeps one row per feature and turns every value
 into protobuf twice. Many processes read while one writes, without waiting for one another; a row is there whole or not
-at all, also after ``kill -9``. Who wants rows rather than protobuf reads them by ``feature_repo.packed``.
+at all, also after ``kill -9``. ``FeatureStore.get_online_features`` is answered from packed rows (``lmdb_answer``); who
+wants the rows themselves reads them by ``feature_repo.packed``.
 
-As Feast's other stores do it: a key that is not there is None (NOT_FOUND), a null is an empty value (NULL_VALUE), ttl
-is not enforced online. Unlike its SQLite store: an older row never replaces a newer one.
+A key that is not there is NOT_FOUND, a null is a null that is PRESENT, a row outside its view's ttl is OUTSIDE_MAX_AGE
+and null, and an older row never replaces a newer one. Where Feast's other stores differ: docs/online-stores.md.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
-import lmdb
 import msgpack
 from feast.entity import Entity
+from feast.feature_service import FeatureService
 from feast.feature_view import FeatureView
+from feast.infra.infra_object import InfraObject
 from feast.infra.online_stores.online_store import OnlineStore
+from feast.infra.registry.base_registry import BaseRegistry
 from feast.infra.supported_async_methods import SupportedAsyncMethods
+from feast.online_response import OnlineResponse
+from feast.protos.feast.core.Registry_pb2 import Registry
+from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 
-from feature_repo.packed import EVENT_US, FIELDS, Row, close, environment_of, fields_of, key_of, view_of
-from parked.clock import to_us
-
-_SCALARS: Final = {
-    "double_val", "float_val", "int32_val", "int64_val", "string_val", "bool_val", "bytes_val", "unix_timestamp_val",
-}  # fmt: skip
+from feature_repo.lmdb_answer import Answerer, PackedResponse, Reading
+from feature_repo.lmdb_infra import LmdbView
+from feature_repo.lmdb_values import Found, found, path_of, plain, values_of, view_key
+from feature_repo.packed import EVENT_US, Row, declare, drop, environment_of, fields_of, key_of, remove, told_fields
+from parked.clock import Clock, system_clock, to_us
 
 
 class LmdbOnlineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
@@ -46,10 +48,17 @@ class LmdbOnlineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
 class LmdbOnlineStore(OnlineStore):  # type: ignore[misc]
     """See the module. Safe to use from several threads."""
 
+    def __init__(self, clock: Clock = system_clock) -> None:
+        """``clock``: by which a view's ttl is told (Feast makes a store without arguments)."""
+        self._clock = clock
+        self._answerer = Answerer()
+
     @property
     def async_supported(self) -> SupportedAsyncMethods:
         """Reads are quicker than any hand-over to a thread."""
         return SupportedAsyncMethods(read=True, write=False)
+
+    # --- writing ---
 
     def online_write_batch(
         self,
@@ -62,7 +71,7 @@ class LmdbOnlineStore(OnlineStore):  # type: ignore[misc]
         names = [field.name for field in table.features]
         keys = [key_of(view_key(config, table), values_of(entity)) for entity, _, _, _ in data]
         rows = [
-            (_us(event), *(_plain(values[name]) if name in values else None for name in names))
+            (_us(event), *(plain(values[name]) if name in values else None for name in names))
             for _, values, event, _ in data
         ]
         self.write_rows(config, table, [EVENT_US, *names], keys, rows, keep=lambda old, new: old[EVENT_US] > new[0])
@@ -83,10 +92,9 @@ class LmdbOnlineStore(OnlineStore):  # type: ignore[misc]
 
         ``keep(stored, new)``: whether the stored row stays. Without it, what comes last stands.
         """
-        environment = environment_of(_path(config))
         written = 0
-        with environment.begin(write=True) as transaction:
-            known = _declare(transaction, view_key(config, table), names)
+        with environment_of(path_of(config)).begin(write=True) as transaction:
+            known = declare(transaction, view_key(config, table), names)
             order = [names.index(name) if name in names else None for name in known]
             same = order == list(range(len(names)))
             for key, row in zip(keys, rows, strict=True):
@@ -99,29 +107,45 @@ class LmdbOnlineStore(OnlineStore):  # type: ignore[misc]
                 written += 1
         return written
 
+    # --- Feast's reads ---
+
+    def get_online_features(
+        self,
+        config: RepoConfig,
+        features: list[str] | FeatureService,
+        entity_rows: list[dict[str, Any]] | Mapping[str, Any],
+        registry: BaseRegistry,
+        project: str,
+        full_feature_names: bool = False,
+        include_feature_view_version_metadata: bool = False,
+    ) -> OnlineResponse:
+        """Feast's answer without a protobuf per value; what that cannot do, Feast's own way does."""
+        asked = (features, entity_rows, registry, project, full_feature_names, include_feature_view_version_metadata)
+        if not full_feature_names and not include_feature_view_version_metadata:
+            now_us = to_us(self._clock())
+            answer = self._answerer.answer(config, features, entity_rows, registry, project, now_us)
+            if answer is not None:
+                columns, reading = answer
+                return PackedResponse(columns, lambda: OnlineStore.get_online_features(_Read(reading), config, *asked))
+        return super().get_online_features(config, *asked)
+
+    async def get_online_features_async(self, config: RepoConfig, *asked: Any, **options: Any) -> OnlineResponse:
+        """``get_online_features``, which does not block."""
+        return self.get_online_features(config, *asked, **options)
+
     def online_read(
         self,
         config: RepoConfig,
         table: FeatureView,
         entity_keys: list[EntityKey],
         requested_features: list[str] | None = None,
-    ) -> list[tuple[datetime | None, dict[str, Value] | None]]:
+    ) -> list[Found]:
         """Feast's read: newest row per key, as protobuf."""
         view = view_key(config, table)
-        setters = {field.name: _setter(field) for field in table.features}
-        wanted = list(setters) if requested_features is None else [n for n in requested_features if n in setters]
-        answers: list[tuple[datetime | None, dict[str, Value] | None]] = []
-        with environment_of(_path(config)).begin() as transaction:
-            known = fields_of(transaction, view)
-            for entity in entity_keys:
-                packed = transaction.get(key_of(view, values_of(entity)))
-                if packed is None:
-                    answers.append((None, None))
-                    continue
-                row = dict(zip(known, msgpack.unpackb(packed), strict=False))
-                values = {name: _value(setters[name], row.get(name)) for name in wanted}
-                answers.append((datetime.fromtimestamp(row[EVENT_US] / 1e6, UTC), values))
-        return answers
+        keys = [key_of(view, values_of(entity)) for entity in entity_keys]
+        reading = self._read(config, view, keys)
+        rows = [reading.rows[key] for key in keys]
+        return found(table, requested_features, reading.fields[view], rows, reading.now_us)
 
     async def online_read_async(
         self,
@@ -129,9 +153,28 @@ class LmdbOnlineStore(OnlineStore):  # type: ignore[misc]
         table: FeatureView,
         entity_keys: list[EntityKey],
         requested_features: list[str] | None = None,
-    ) -> list[tuple[datetime | None, dict[str, Value] | None]]:
+    ) -> list[Found]:
         """``online_read``, which does not block."""
         return self.online_read(config, table, entity_keys, requested_features)
+
+    def _read(self, config: RepoConfig, view: bytes, keys: Sequence[bytes]) -> Reading:
+        with environment_of(path_of(config)).begin() as transaction:
+            fields = {view: fields_of(told_fields(transaction, view))}
+            get, unpack = transaction.get, msgpack.unpackb
+            rows = {key: None if (packed := get(key)) is None else unpack(packed, use_list=False) for key in keys}
+        return Reading(fields, rows, to_us(self._clock()))
+
+    def _read_features_per_fv(
+        self, config: RepoConfig, grouped_refs: list[Any], keys: Any, names: Any, response: Any, *rest: Any
+    ) -> None:
+        """Feast's, and a row that has a moment but no values is said to be outside its age."""
+        super()._read_features_per_fv(config, grouped_refs, keys, names, response, *rest)
+        for vector in response.results:
+            for index, (status, at) in enumerate(zip(vector.statuses, vector.event_timestamps, strict=True)):
+                if status == FieldStatus.NOT_FOUND and (at.seconds or at.nanos):
+                    vector.statuses[index] = FieldStatus.OUTSIDE_MAX_AGE
+
+    # --- what Feast tells of its views ---
 
     def update(
         self,
@@ -143,72 +186,36 @@ class LmdbOnlineStore(OnlineStore):  # type: ignore[misc]
         partial: bool,  # noqa: ARG002
     ) -> None:
         """Make the file, declare the views' fields, remove the rows of views that are gone."""
-        with environment_of(_path(config)).begin(write=True) as transaction:
+        with environment_of(path_of(config)).begin(write=True) as transaction:
             for table in tables_to_keep:
-                _declare(transaction, view_key(config, table), [EVENT_US, *(field.name for field in table.features)])
+                declare(transaction, view_key(config, table), _fields_of(table))
             for table in tables_to_delete:
-                _drop(transaction, view_key(config, table))
+                drop(transaction, view_key(config, table))
+
+    def plan(self, config: RepoConfig, desired_registry_proto: Registry) -> list[InfraObject]:
+        """What the desired views need here."""
+        tables = [FeatureView.from_proto(view) for view in desired_registry_proto.feature_views]
+        return [LmdbView(path_of(config), view_key(config, table), _fields_of(table)) for table in tables]
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:  # noqa: ARG002
         """Remove the file."""
-        path = _path(config)
-        close(path)
-        shutil.rmtree(path, ignore_errors=True)
+        remove(path_of(config))
 
 
-def view_key(config: RepoConfig, table: Any) -> bytes:
-    """What keys of a view begin with."""
-    return view_of(config.project, table.name)
+class _Read(LmdbOnlineStore):
+    """A store of what was read already, so that an answer's protobuf is of the same moment as its values."""
+
+    def __init__(self, reading: Reading) -> None:
+        super().__init__()
+        self._reading = reading
+
+    def _read(self, config: RepoConfig, view: bytes, keys: Sequence[bytes]) -> Reading:  # noqa: ARG002
+        return self._reading
 
 
-def values_of(entity: EntityKey) -> list[str]:
-    """An entity key's values in the order of their names."""
-    pairs = sorted(zip(entity.join_keys, entity.entity_values, strict=True), key=lambda pair: pair[0])
-    return [str(getattr(value, value.WhichOneof("val"))) for _, value in pairs]
-
-
-def _path(config: RepoConfig) -> Path:
-    path = Path(config.online_store.path)
-    return path if path.is_absolute() or config.repo_path is None else Path(config.repo_path) / path
-
-
-def _declare(transaction: lmdb.Transaction, view: bytes, names: Sequence[str]) -> list[str]:
-    """The fields of a view with ``names`` among them; new ones come last, so that rows already there stay readable."""
-    known = fields_of(transaction, view)
-    new = [name for name in names if name not in known]
-    if new:
-        known += new
-        transaction.put(FIELDS + view, json.dumps(known).encode())
-    return known
-
-
-def _drop(transaction: lmdb.Transaction, view: bytes) -> None:
-    transaction.delete(FIELDS + view)
-    cursor = transaction.cursor()
-    if cursor.set_range(view):
-        while bytes(cursor.key()).startswith(view) and cursor.delete():
-            pass
+def _fields_of(table: FeatureView) -> list[str]:
+    return [EVENT_US, *(field.name for field in table.features)]
 
 
 def _us(moment: datetime) -> int:
     return to_us(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
-
-
-def _plain(value: Value) -> Any:
-    """A protobuf value as Python; what is no scalar stays the message's bytes."""
-    kind = value.WhichOneof("val")
-    if kind is None or kind == "null_val":
-        return None
-    return getattr(value, kind) if kind in _SCALARS else value.SerializeToString()
-
-
-def _setter(field: Any) -> str:
-    """The member of a Value that holds a field's type; empty for what is kept as a whole message."""
-    name = f"{field.dtype.to_value_type().name.lower()}_val"
-    return name if name in _SCALARS else ""
-
-
-def _value(setter: str, plain: Any) -> Value:
-    if plain is None:
-        return Value()
-    return Value(**{setter: plain}) if setter else Value.FromString(plain)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ EVENT_US: Final = "event_timestamp_us"
 MAP_BYTES: Final = 1 << 40
 """Address space, not disk or memory: the file is as large as what is in it."""
 
-FIELDS: Final = b"\x00fields\x00"
+_FIELDS: Final = b"\x00fields\x00"
 """What the key of a view's list of fields begins with."""
 
 _LONGEST_KEY: Final = 511
@@ -48,7 +49,7 @@ class PackedRows:
     def fields(self, view: bytes) -> list[str]:
         """Names of a row's values, EVENT_US first; empty where nothing was ever declared. They only grow."""
         with self._environment.begin() as transaction:
-            return fields_of(transaction, view)
+            return fields_of(told_fields(transaction, view))
 
 
 def view_of(project: str, name: str) -> bytes:
@@ -69,10 +70,34 @@ def key_of(view: bytes, values: Sequence[str]) -> bytes:
     return key if len(key) <= _LONGEST_KEY else view + b"\x00" + hashlib.sha256(key).digest()
 
 
-def fields_of(transaction: lmdb.Transaction, view: bytes) -> list[str]:
-    """``PackedRows.fields`` inside a transaction."""
-    told = transaction.get(FIELDS + view)
-    return [] if told is None else json.loads(bytes(told))
+def told_fields(transaction: lmdb.Transaction, view: bytes) -> bytes:
+    """A view's fields as they are stored: to see whether they changed. Empty where none were declared."""
+    told = transaction.get(_FIELDS + view)
+    return b"" if told is None else bytes(told)
+
+
+def fields_of(told: bytes) -> list[str]:
+    """What ``told_fields`` says, as ``PackedRows.fields``."""
+    return json.loads(told) if told else []
+
+
+def declare(transaction: lmdb.Transaction, view: bytes, names: Sequence[str]) -> list[str]:
+    """A view's fields with ``names`` among them; new ones come last, so that rows already there stay readable."""
+    known = fields_of(told_fields(transaction, view))
+    new = [name for name in names if name not in known]
+    if new:
+        known += new
+        transaction.put(_FIELDS + view, json.dumps(known).encode())
+    return known
+
+
+def drop(transaction: lmdb.Transaction, view: bytes) -> None:
+    """Remove a view: its rows and its fields."""
+    transaction.delete(_FIELDS + view)
+    cursor = transaction.cursor()
+    if cursor.set_range(view):
+        while bytes(cursor.key()).startswith(view) and cursor.delete():
+            pass
 
 
 _LOCK = threading.Lock()
@@ -93,12 +118,13 @@ def environment_of(path: Path) -> lmdb.Environment:
     return found
 
 
-def close(path: Path) -> None:
-    """Close the process's handle, if there is one: before the file is removed."""
+def remove(path: Path) -> None:
+    """Close this process's handle, if there is one, and remove the file."""
     with _LOCK:
         opened = _OPEN.pop(path, None)
         if opened is not None:
             opened.close()
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _reset_after_fork() -> None:

@@ -20,7 +20,9 @@ from feast.infra.online_stores.redis import RedisOnlineStoreConfig as FeastRedis
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from feature_repo.redis_address import place_of
 from parked.errors import SettingError
@@ -37,6 +39,13 @@ class RedisOnlineStoreConfig(FeastRedisConfig):  # type: ignore[misc]
 
 class RedisOnlineStore(FeastRedisStore):  # type: ignore[misc]
     """See the module. Everything raises SettingError where the server does not answer or refuses."""
+
+    def _get_client(self, online_store_config: RedisOnlineStoreConfig) -> Any:
+        fresh = self._client is None
+        client = super()._get_client(online_store_config)
+        if fresh:
+            client.set_retry(Retry(NoBackoff(), 1))  # redis-py's own three tries take seconds, which a request has not
+        return client
 
     def online_write_batch(
         self, config: RepoConfig, table: FeatureView, data: Data, progress: Callable[[int], Any] | None

@@ -36,7 +36,7 @@ def apply_repo(settings: Settings, catalogue: Catalogue | None = None) -> str:
     store = open_store(settings)
     write_missing(settings.features_dir, catalogue)
     if settings.online_store == "sqlite":
-        _readers_beside_writers(sqlite_file(settings))
+        readers_beside_writers(sqlite_file(settings))
     objects = feast_objects(settings.features_dir, catalogue)
     contents = RepoContents(
         projects=[objects.project],
@@ -50,14 +50,15 @@ def apply_repo(settings: Settings, catalogue: Catalogue | None = None) -> str:
         permissions=[],
     )
     registry: BaseRegistry = store.registry
+    before = store.list_feature_views()
     account = io.StringIO()
     with contextlib.redirect_stdout(account), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="On demand feature view is an experimental feature")
         apply_total_with_repo_instance(store, PROJECT, registry, contents, skip_source_validation=True)
-    if settings.online_store == "lmdb":
-        # Applying by plan, Feast tells only SQLite of its views; a server opens the store before any row is there.
-        online = store._get_provider().online_store
-        online.update(store.config, [], list(objects.views.values()), [], [], partial=False)
+    # Applying by plan, Feast tells only SQLite of its views; a server opens the store before any row is there.
+    gone = [view for view in before if view.name not in objects.views]
+    online = store._get_provider().online_store
+    online.update(store.config, gone, list(objects.views.values()), [], [], partial=False)
     store.refresh_registry()
     forget_services(store)
     config = store_config(settings)
@@ -67,7 +68,7 @@ def apply_repo(settings: Settings, catalogue: Catalogue | None = None) -> str:
     return account.getvalue()
 
 
-def _readers_beside_writers(online: Path) -> None:
+def readers_beside_writers(online: Path) -> None:
     """WAL, which SQLite remembers in the file: servers read while a build writes."""
     with contextlib.closing(sqlite3.connect(online)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")

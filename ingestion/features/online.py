@@ -142,7 +142,7 @@ def _load_packed(
     store: FeatureStore, online: Any, target: Any, rows: pa.Table, replace: bool, progress: Progress | None
 ) -> Loaded:
     """Rows as they are, without a protobuf per value; compared with what is stored in the transaction that writes."""
-    from feature_repo.lmdb_store import view_key
+    from feature_repo.lmdb_values import view_key
     from feature_repo.packed import EVENT_US, key_of
 
     names = [name for name in rows.column_names if name not in (*_NO_FEATURES, *KEYS[target.name])]

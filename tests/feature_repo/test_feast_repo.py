@@ -127,3 +127,9 @@ def test_every_object_says_that_it_is_a_feature_and_no_guess(tmp_path):
     tagged = [objects.project, objects.asked, *objects.entities.values(), *objects.sources.values()]
     tagged += [*objects.views.values(), *objects.services.values()]
     assert {one.tags["layer"] for one in tagged} == {"feature"}
+
+
+def test_no_view_has_a_time_to_live_as_rows_read_without_feast_know_none(tmp_path):
+    from feature_repo.objects import feast_objects
+
+    assert not any(view.ttl for view in feast_objects(tmp_path).views.values())
