@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from typing import Any
 
 import httpx
@@ -15,7 +14,7 @@ from parked.opsdb.labels import read_labels
 from parked.predictions import read_predictions
 from parked.worker_status import live_workers, workers_dir
 from tests.bentos.conftest import CONFIRMATION, Served
-from tests.bentos.fakes import NOW, publish, until, write_model
+from tests.bentos.fakes import NOW, until
 
 
 def metric(client: httpx.Client, name: str) -> float:
@@ -219,33 +218,6 @@ def test_a_server_without_a_model_is_alive_not_ready_and_says_why(served: Served
         assert before[name].json()["error"]["code"] == "not_ready"
         assert "parked publish" in before[name].json()["error"]["message"]
     assert before["confirm"].json()["stored"], "a person's word needs no model"
-
-
-def test_models_are_swapped_under_fire_without_one_failed_request(served: Served) -> None:
-    settings, server = served.settings, served.server
-    first = httpx.get(f"{server.url}/model").json()["model"]["generation"]
-    asking = threading.Event()
-    asking.set()
-    seen: list[tuple[int, int]] = []
-
-    def ask() -> None:
-        with httpx.Client(base_url=server.url, timeout=10) as client:
-            while asking.is_set():
-                reply = client.post("/where_parked", json={"device_id": "phone-parked"})
-                seen.append((reply.status_code, reply.json()["model"]["generation"] if reply.is_success else 0))
-
-    askers = [threading.Thread(target=ask) for _ in range(3)]
-    for asker in askers:
-        asker.start()
-    last = first + 20
-    for generation in range(first + 1, last + 1):
-        publish(settings, write_model(settings, f"swap{generation}"), generation)
-        until(lambda wanted=generation: any(g >= wanted for _, g in seen[-30:]), 5)  # type: ignore[misc]
-    asking.clear()
-    for asker in askers:
-        asker.join()
-    assert {status for status, _ in seen} == {200}
-    assert {generation for _, generation in seen} >= set(range(first + 1, last + 1))
 
 
 def test_a_damaged_publication_is_told_and_the_old_model_keeps_answering(served: Served, client: httpx.Client) -> None:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
 
 from bentos.launch import ServerHandle, start_server
-from parked.worker_status import workers_dir
+from parked.pointer import Pointer, read_pointer, write_pointer
+from parked.take_up import TakeUp, await_generation
+from parked.worker_status import live_workers, workers_dir
 from tests.bentos.conftest import FAKE_SERVICE, until
-from tests.training.conftest import Home, config_file
+from tests.bentos.load import Load
+from tests.training.conftest import CLOCK, Home, config_file
 from tests.training.world import make_world
+from training.publishing import publish, rollback
 
 
 @pytest.fixture(scope="module")
@@ -69,25 +75,92 @@ def test_what_runs_is_what_was_published_refused_or_rolled_back(
 ) -> None:
     served: Callable[[], dict[str, object]] = lambda: httpx.get(f"{server.url}/model").json()["model"]  # noqa: E731
     a, b, unfit = tags
-    assert served() == {"tag": a, "generation": 1}
+    first = pointed(home).generation
+    assert served() == {"tag": a, "generation": first}
 
     done = parked(home, "publish", b, "--force", "--json")
     assert json.loads(done.stdout)["workers"] == 2
-    assert served() == {"tag": b, "generation": 2}
+    assert served() == {"tag": b, "generation": first + 1}
 
     refused = parked(home, "publish", unfit, "--force")
     assert (refused.returncode, refused.stdout) == (1, "")
     (line,) = refused.stderr.splitlines()
     assert "refuses it" in line
-    assert f"rolled back to {b} as generation 4" in line
-    assert served() == {"tag": b, "generation": 4}
+    assert f"rolled back to {b} as generation {first + 3}" in line
+    assert served() == {"tag": b, "generation": first + 3}
 
     file = home.settings.bentoml_home / "models" / unfit.replace(":", "/") / "model.cbm"
     file.write_bytes(file.read_bytes()[:-20])
     corrupt = parked(home, "publish", unfit, "--force")
     assert (corrupt.returncode, corrupt.stdout, len(corrupt.stderr.splitlines())) == (1, "", 1)
-    assert served() == {"tag": b, "generation": 4}, "nobody was even asked"
+    assert served() == {"tag": b, "generation": first + 3}, "nobody was even asked"
 
     done = parked(home, "rollback", "--json")
-    assert json.loads(done.stdout) == {"model": a, "generation": 5, "workers": 2}
-    assert served() == {"tag": a, "generation": 5}
+    assert json.loads(done.stdout) == {"model": a, "generation": first + 4, "workers": 2}
+    assert served() == {"tag": a, "generation": first + 4}
+
+
+def test_twenty_publishes_and_a_rollback_under_full_load_fail_no_request(
+    home: Home, tags: list[str], server: ServerHandle
+) -> None:
+    a, b, _ = tags
+    first = pointed(home).generation
+    took: list[float] = []
+
+    def wait(generation: int) -> TakeUp:
+        began = time.monotonic()
+        taken = await_generation(workers_dir(home.settings), generation, timeout_s=10)
+        took.append(time.monotonic() - began)
+        return taken
+
+    with Load(server.url, keeping=8, renewing=4) as load:
+        for tag in [b, a] * 10 + [b]:
+            done = publish(home.settings, home.engine, tag, "ann", "next", CLOCK, wait=wait)
+            assert (done.workers, done.undone) == (2, None)
+        done = rollback(home.settings, home.engine, "ann", "back", CLOCK, wait=wait)
+        assert (done.tag, done.workers, done.undone) == (a, 2, None)
+        until(lambda: load.seen.newest == done.generation)
+    seen = load.seen
+    assert set(seen.statuses) == {200}
+    assert (seen.unanswered, seen.cut, seen.refused) == (0, 0, 0)
+    assert set(seen.generations) == set(range(first, first + 23)), "each of them answered somebody"
+    poll_s = type(home.settings).model_fields["pointer_poll_s"].default - home.settings.pointer_poll_s
+    assert max(took) + poll_s < 2.0, "seconds until both workers answer with it, were they to look as rarely as ours do"
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut short"])
+def test_a_model_missing_or_damaged_under_load_is_refused_by_each_worker_which_say_so_and_the_old_one_serves(
+    home: Home, tags: list[str], server: ServerHandle, damage: str
+) -> None:
+    """Published past the registry, which would not have it."""
+    before = pointed(home)
+    folder = home.settings.bentoml_home / "models" / "parking" / "bad"
+    if damage == "cut short":
+        shutil.copytree(home.settings.bentoml_home / "models" / tags[0].replace(":", "/"), folder)
+        (folder / "model.cbm").write_bytes((folder / "model.cbm").read_bytes()[:-20])
+    failures = metric(server, "parked_model_swap_failures_total")
+    with Load(server.url, keeping=8, renewing=2) as load:
+        bad = before.model_copy(update={"generation": before.generation + 1, "model_tag": "parking:bad"})
+        write_pointer(home.settings.pointer_file, bad)
+        until(lambda: [w.refused_generation for w in live_workers(workers_dir(home.settings))] == [bad.generation] * 2)
+        ready = httpx.get(f"{server.url}/readyz")
+        assert (ready.status_code, ready.json()["ready"]) == (200, True)
+        assert "parking:bad" in ready.json()["reasons"][0]
+        assert metric(server, "parked_model_swap_failures_total") == failures + 2
+        write_pointer(home.settings.pointer_file, before)
+        until(lambda: [w.refused for w in live_workers(workers_dir(home.settings))] == [None] * 2)
+        assert httpx.get(f"{server.url}/readyz").json() == {"ready": True, "reasons": []}
+    shutil.rmtree(folder, ignore_errors=True)
+    assert load.seen.generations == {before.generation: load.seen.answered}
+    assert (load.seen.unanswered, load.seen.cut, load.seen.refused) == (0, 0, 0)
+
+
+def pointed(home: Home) -> Pointer:
+    pointer = read_pointer(home.settings.pointer_file)
+    assert pointer is not None
+    return pointer
+
+
+def metric(server: ServerHandle, name: str) -> float:
+    lines = [line for line in httpx.get(f"{server.url}/metrics").text.splitlines() if line.startswith(name)]
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
