@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from bentos.answer import Candidate, Decision, decide, known_at, was_driving
+from bentos.answer_id import NewId
 from bentos.champion import Champion
 from bentos.messages import (
     ConfirmAnswer,
@@ -50,7 +51,7 @@ class Application:
         log: PredictionLog,
         metrics: Metrics,
         clock: Clock,
-        new_id: Callable[[], str],
+        new_id: NewId,
         stale_after_s: float,
     ) -> None:
         """``champion`` and ``source`` return None until they are there; ``new_id`` makes an answer's id."""
@@ -108,7 +109,7 @@ class Application:
                 asked.append((places, candidate))
             results.append({"device_id": item.device_id, "reason": reason, "candidates": places})
         answer: Answer = {
-            "answer_id": self._new_id(),
+            "answer_id": self._new_id(bool(keys)),
             "results": results,
             "model": {"tag": champion.scorer.tag, "generation": champion.pointer.generation},
             "rules_version": champion.pointer.rules_version,
@@ -194,7 +195,7 @@ class Application:
         as_of_us = facts.facts_as_of_us if facts else None
         age_us = None if as_of_us is None else at_us - as_of_us
         return {
-            "answer_id": self._new_id(),
+            "answer_id": self._new_id(bool(candidates)),
             "state": decision.state,
             "reason": decision.reason,
             "spot": spot,

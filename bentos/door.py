@@ -40,7 +40,7 @@ from bentos.http import (
 )
 from bentos.messages import ConfirmRequest, ModelRequest, Question, ScoreRequest, WhereParkedRequest
 from bentos.messages_explain import CorrectRequest, ExplainRequest
-from bentos.ports import NotReadyError, Readiness, UnknownAnswerError
+from bentos.ports import NothingWeighedError, NotReadyError, Readiness, UnknownAnswerError
 from parked.errors import ConflictError, UserError
 from parked.tokens import Kind
 
@@ -171,6 +171,8 @@ class Door:
             return await self._pools[endpoint.pool].run(worker.config, endpoint.answer, worker, request, grant)
         except NotReadyError as error:
             raise HttpError(503, "not_ready", str(error), headers=_SOON) from None
+        except NothingWeighedError as error:
+            raise HttpError(404, "nothing_weighed", str(error)) from None
         except UnknownAnswerError as error:
             raise HttpError(404, "unknown_answer", str(error)) from None
         except ConflictError as error:

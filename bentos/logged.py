@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from bentos.answer_id import asked_us
-from bentos.ports import NotReadyError, UnknownAnswerError
+from bentos.answer_id import asked_us, weighed_nothing
+from bentos.ports import NothingWeighedError, NotReadyError, UnknownAnswerError
 from parked.clock import Clock, from_us
 from parked.predictions import FED
 
@@ -63,14 +63,16 @@ class AnswerLog:
     def find(self, answer_id: str, allows: Callable[[str], bool]) -> LoggedAnswer:
         """The answer, with the candidates of the devices that ``allows`` lets through.
 
-        Raises UnknownAnswerError, also where it is only of other devices; NotReadyError where it may still be on its
-        way into the log (another worker gave it a moment ago).
+        Raises UnknownAnswerError, also where it is only of other devices; NothingWeighedError; NotReadyError where it
+        may still be on its way into the log (another worker gave it a moment ago).
         """
         at_us = asked_us(answer_id)
         if at_us is None:
             raise UnknownAnswerError()
         rows = self._rows(answer_id, at_us)
         age = self._clock() - from_us(at_us)
+        if rows is None and weighed_nothing(answer_id):
+            raise NothingWeighedError()
         recent = timedelta(0) - SPAN < age < self._settle
         if rows is None and recent:
             self._flush()

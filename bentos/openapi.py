@@ -39,7 +39,11 @@ ERRORS: Final[dict[int, tuple[str, str, str]]] = {
     400: ("invalid_json", "no JSON, a key twice, or a moment still to come", "expected value at line 1 column 1"),
     401: ("unauthorized", "no token, or one worth nothing", "send a valid token: Authorization: Bearer <token>"),
     403: ("forbidden", "the token is not for this device or kind of request", "this token may not do that"),
-    404: ("unknown_answer", "no such answer for this token", "no such answer: never given, expired, or not yours"),
+    404: (
+        "unknown_answer",
+        "no such answer for this token; nothing_weighed: without a candidate",
+        "no such answer: never given, expired, or not yours",
+    ),
     405: ("method_not_allowed", "another method", "use POST"),
     408: ("request_timeout", "the request did not arrive in time", "the request did not arrive in time"),
     409: ("conflict", "it clashes with what is stored", "this key was used for another confirmation; choose a new key"),

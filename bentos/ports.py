@@ -41,10 +41,20 @@ class NotReadyError(Exception):
 
 
 class UnknownAnswerError(Exception):
-    """No such answer for who asks: never given, no candidate weighed, expired, dropped, or another's. Becomes a 404."""
+    """No such answer for who asks: never given, expired, dropped, or another's. Becomes a 404."""
 
-    def __init__(self, why: str = "no such answer: never given, without a candidate, expired, or not yours") -> None:
+    def __init__(self, why: str = "no such answer: never given, expired, or not yours") -> None:
         super().__init__(why)
+
+
+class NothingWeighedError(UnknownAnswerError):
+    """The answer was given without weighing any candidate. Becomes a 404 of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this answer weighed no candidate, so there is nothing to explain or correct: its reason says why; "
+            "tell /confirm where the vehicle was"
+        )
 
 
 @dataclass(frozen=True)

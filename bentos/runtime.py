@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import structlog
 
-from bentos.answer_id import answer_ids
+from bentos.answer_id import NewId, answer_ids
 from bentos.application import Application
 from bentos.champion import Champion, ChampionWatch, Poller
 from bentos.config import ServingConfig
@@ -25,7 +25,7 @@ from parked.clock import Clock, to_us
 from parked.errors import InternalError, NotFoundError, ParkedError
 from parked.pointer import Pointer, read_pointer
 from parked.settings import Settings
-from parked.worker_status import WorkerStatus, process_started, remove_status, workers_dir, write_status
+from parked.worker_status import WorkerStatus, process_started, remove_status, sweep, workers_dir, write_status
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +44,7 @@ class Runtime:
         labels: LabelSink,
         seed: Pointer | None = None,
         gatekeeper: Gatekeeper = OPEN,
-        new_id: Callable[[], str] | None = None,
+        new_id: NewId | None = None,
     ) -> None:
         """``open_source`` may take seconds and raise; it is tried until it succeeds. ``seed``: what is served until
         something is published."""
@@ -95,6 +95,7 @@ class Runtime:
 
     def start(self) -> None:
         """Start the background threads; returns at once."""
+        sweep(self._status_dir)
         self.metrics.generation.set(0)
         self._log.start()
         self._poller.start()

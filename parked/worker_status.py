@@ -66,6 +66,20 @@ def process_started(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
+def sweep(folder: Path) -> None:
+    """Remove what processes left that were killed: they can no longer do it. Foreign files stay."""
+    for file in [*folder.glob("[0-9]*.json"), *folder.glob(".[0-9]*.tmp")]:
+        name = file.name.removeprefix(".").split(".")[0]
+        if not name.isdigit():
+            continue
+        with contextlib.suppress(OSError, ValidationError):
+            started = process_started(int(name))
+            if started is None or (
+                file.suffix == ".json" and WorkerStatus.model_validate_json(file.read_bytes()).started != started
+            ):
+                file.unlink()
+
+
 def live_workers(folder: Path) -> list[WorkerStatus]:
     """What the workers that are alive report, by process id.
 

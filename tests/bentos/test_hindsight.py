@@ -82,14 +82,23 @@ def test_an_answer_of_a_model_since_replaced_is_explained_by_that_model(served: 
 
 
 def test_what_nobody_was_answered_is_a_typed_404(client: httpx.Client) -> None:
-    for answer_id in ("never", "f" * 32, LONG_AGO(), "0" * 32, "Ä" * 32):
+    for answer_id in ("never", "f" * 32, LONG_AGO(True), "0" * 32, "Ä" * 32):
         reply = client.post("/explain", json={"answer_id": answer_id})
         assert code(reply) == (404, "unknown_answer")
         assert code(client.post("/correct", json={"answer_id": answer_id, "wrong": True})) == (404, "unknown_answer")
 
 
+def test_an_answer_that_weighed_no_candidate_says_so_at_once(client: httpx.Client) -> None:
+    batch = client.post("/score", json={"device_ids": ["nobody", "phone-new"]}).json()
+    for answer_id in (ask(client, "nobody")["answer_id"], ask(client, "phone-new")["answer_id"], batch["answer_id"]):
+        for path, more in (("/explain", {}), ("/correct", {"wrong": True})):
+            reply = client.post(path, json={"answer_id": answer_id, **more})
+            assert code(reply) == (404, "nothing_weighed")
+            assert "/confirm" in reply.json()["error"]["message"]
+
+
 def test_what_another_worker_may_still_hold_is_asked_again_later(client: httpx.Client) -> None:
-    reply = client.post("/explain", json={"answer_id": answer_ids(fixed_clock(NOW))()})
+    reply = client.post("/explain", json={"answer_id": answer_ids(fixed_clock(NOW))(True)})
     assert code(reply) == (503, "not_ready")
     assert reply.headers["retry-after"] == "1"
 

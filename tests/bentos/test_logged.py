@@ -34,7 +34,7 @@ class Log:
         self.folder, self.typed, self.held, self.written = folder, typed, list[dict[str, Any]](), 0
 
     def give(self, moment: datetime, *devices: str) -> str:
-        answer_id = answer_ids(fixed_clock(moment))()
+        answer_id = answer_ids(fixed_clock(moment))(True)
         for rank, device in enumerate(devices):
             self.held.append(
                 {
@@ -96,7 +96,7 @@ def test_an_answer_still_in_this_workers_queue_is_written_and_found(tmp_path: Pa
 
 def test_an_answer_that_is_nowhere_may_come_at_first_and_never_later(tmp_path: Path) -> None:
     log = Log(tmp_path)
-    lost = answer_ids(fixed_clock(MIDNIGHT))()
+    lost = answer_ids(fixed_clock(MIDNIGHT))(True)
     with pytest.raises(NotReadyError):
         log.reader(MIDNIGHT + timedelta(seconds=4)).find(lost, anyone)
     with pytest.raises(UnknownAnswerError):
@@ -116,7 +116,7 @@ def test_rows_of_other_devices_are_as_if_they_were_not_there(tmp_path: Path) -> 
 @settings(max_examples=50)
 @given(st.integers(to_us(datetime(1990, 1, 1, tzinfo=UTC)), to_us(datetime(2200, 1, 1, tzinfo=UTC))).map(from_us))
 def test_an_id_says_when_to_the_microsecond(moment: datetime) -> None:
-    assert asked_us(answer_ids(fixed_clock(moment))()) == to_us(moment)
+    assert asked_us(answer_ids(fixed_clock(moment))(True)) == to_us(moment)
 
 
 @settings(max_examples=100)

@@ -6,7 +6,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from parked.worker_status import WorkerStatus, live_workers, process_started, remove_status, write_status
+from parked.worker_status import WorkerStatus, live_workers, process_started, remove_status, sweep, write_status
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ME, PARENT = os.getpid(), os.getppid()
@@ -42,6 +42,20 @@ def test_a_worker_that_stops_takes_its_file_along(tmp_path: Path) -> None:
     remove_status(tmp_path, ME)
     assert live_workers(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_killed_left_is_swept_away_and_nothing_else(tmp_path: Path) -> None:
+    sweep(tmp_path / "never")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    write_status(tmp_path, status(ended.pid))
+    (tmp_path / f".{ended.pid}.tmp").write_text("{")
+    write_status(tmp_path, status(ME))
+    write_status(tmp_path, status(PARENT, started=1))
+    (tmp_path / f".{ME}.tmp").write_text("{")
+    (tmp_path / "notes.json").write_text("[]")
+    sweep(tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([f".{ME}.tmp", f"{ME}.json", "notes.json"])
 
 
 def test_no_folder_and_foreign_files_are_no_workers(tmp_path: Path) -> None:
