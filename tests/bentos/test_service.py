@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from parked.predictions import read_predictions
 from parked.worker_status import live_workers, workers_dir
 from tests.bentos.conftest import CONFIRMATION, Served
 from tests.bentos.fakes import NOW, until
+from tests.bentos.load import Load
 
 
 def metric(client: httpx.Client, name: str) -> float:
@@ -268,3 +270,38 @@ def test_what_evaluates_the_model_is_told(served: Served, client: httpx.Client) 
     """The fakes' model has counters over categories, which arrays do not hold."""
     assert metric(client, "parked_model_trees_compiled") == 0
     assert [w.trees for w in live_workers(workers_dir(served.settings))] == ["catboost"]
+
+
+def test_a_stuck_store_is_quick_503s_for_all_and_health_never_waits_for_it(
+    served: Served, client: httpx.Client
+) -> None:
+    stuck: list[httpx.Response] = []
+
+    def ask() -> None:
+        stuck.append(httpx.post(f"{served.server.url}/where_parked", json={"device_id": "phone-stuck"}, timeout=10))
+
+    def store_slow() -> float:
+        return metric(client, 'parked_errors_total{code="store_slow"}')
+
+    before = store_slow()
+    asking = threading.Thread(target=ask)
+    with Load(served.server.url, keeping=12, renewing=4) as load:
+        until(lambda: load.seen.statuses[200] > 0)
+        asking.start()
+        until(lambda: load.seen.statuses[503] > 0)
+        for path in ("/livez", "/readyz", "/metrics", "/model", "/docs.json"):
+            reply = client.get(path, timeout=0.7)
+            assert reply.status_code == 200, path
+        asking.join()
+        again = load.seen.statuses[200]
+        until(lambda: load.seen.statuses[200] > again + 50)
+    (first,) = stuck
+    seen = load.seen
+    assert (first.status_code, first.json()["error"]["code"]) == (503, "store_slow")
+    assert first.headers["retry-after"] == "1"
+    assert first.elapsed.total_seconds() < 2.0, "the store takes 2.5 s, its limit is 1 s"
+    assert set(seen.statuses) == {200, 503}
+    assert seen.slowest_s < 2.0, "who waited with it was told with it, who came later at once"
+    assert (seen.unanswered, seen.cut, seen.refused) == (0, 0, 0)
+    assert store_slow() == before + 1 + seen.statuses[503]
+    assert metric(client, "parked_requests_in_progress") <= 1, "this reading alone"
