@@ -34,7 +34,7 @@ class ServingConfig(BaseSettings):
     rate_per_s: float = Field(
         default=500.0,
         ge=0,
-        description="requests a second of one token and worker before 429, where the token has no limit of its own; "
+        description="requests a second of one token over all workers before 429, where it has no limit of its own; "
         "a batch counts its items; 0: no limit",
     )
     log_queue: int = Field(default=10_000, ge=1, description="answers waiting for the prediction log before drops")

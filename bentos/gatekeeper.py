@@ -9,11 +9,13 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections.abc import MutableMapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import structlog
 
 from bentos.config import ServingConfig
+from parked.allowances import Allowances
 from parked.clock import Clock, system_clock
 from parked.gatekeeper import Gatekeeper
 from parked.opsdb.tokens import TokenStore
@@ -36,7 +38,22 @@ def build_gatekeeper(settings: Settings, config: ServingConfig, clock: Clock) ->
     if config.auth == "open":
         return OPEN
     store = TokenStore(settings.database)
-    return Gatekeeper(store, clock=clock, monotonic=time.monotonic, rate_per_s=config.rate_per_s)
+    return Gatekeeper(
+        store,
+        clock=clock,
+        monotonic=time.monotonic,
+        rate_per_s=config.rate_per_s,
+        allowances=_shared(settings.home / "serving" / "allowances.bin"),
+    )
+
+
+def _shared(file: Path) -> Allowances | None:
+    """Each token's limit, one for all workers of this home; None where it cannot be kept: then each has its own."""
+    try:
+        return Allowances(file)
+    except OSError as error:
+        log.warning("limits_not_shared", error=str(error))
+        return None
 
 
 def refresh(keeper: Gatekeeper) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+from parked.allowances import Allowances
 from parked.clock import Clock
 from parked.tokens import EVERYTHING, UNAUTHORIZED, Grant, Refusal, TokenRecord, TokenTable, bearer
 
@@ -41,14 +42,16 @@ class Gatekeeper:
         clock: Clock,
         monotonic: Callable[[], float],
         rate_per_s: float = 0.0,
+        allowances: Allowances | None = None,
     ) -> None:
         """``source`` None: the door is open, everyone may do everything. ``rate_per_s``: for tokens without a limit
-        of their own, in this process (0: none). ``clock`` tells when tokens expire, ``monotonic`` (seconds) when a
-        limited one may go on."""
+        of their own (0: none), in this process or, with ``allowances``, in all that share them. ``clock`` tells when
+        tokens expire, ``monotonic`` (seconds; the machine's, where shared) when a limited one may go on."""
         self._source = source
         self._clock = clock
         self._monotonic = monotonic
         self._rate_per_s = rate_per_s
+        self._allowances = allowances
         self._records: Sequence[TokenRecord] = ()
         self._stamp: int | None = None
         self._table: TokenTable | None = None
@@ -87,5 +90,12 @@ class Gatekeeper:
             self._stamp = stamp
         now = self._monotonic()
         before = self._table
-        self._table = TokenTable(self._records, self._clock(), rate_per_s=self._rate_per_s, at=now, before=before)
+        self._table = TokenTable(
+            self._records,
+            self._clock(),
+            rate_per_s=self._rate_per_s,
+            at=now,
+            before=before,
+            allowances=self._allowances,
+        )
         self._read_at = now

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
+from parked.allowances import Allowances, State
+
 Kind = Literal["read", "write"]
 """read: ask where a phone's vehicle is; write: say something about a phone (confirm, correct, upload)."""
 
@@ -90,25 +92,28 @@ class Bucket:
     (1.0, 0.0)
     """
 
-    __slots__ = ("_at", "_burst", "_left", "rate_per_s")
+    __slots__ = ("_at", "_burst", "_left", "_state", "rate_per_s")
 
-    def __init__(self, rate_per_s: float, burst: float, at: float) -> None:
+    def __init__(self, rate_per_s: float, burst: float, at: float, state: State | None = None) -> None:
+        """``state``: where what is left is kept (``parked.allowances``); None: here alone, full at ``at``."""
         self.rate_per_s = rate_per_s
         self._burst = burst
-        self._left = burst
-        self._at = at
+        self._state, self._left = ([burst, at], 0) if state is None else state
+        self._at = self._left + 1
 
     def wait_s(self, now: float) -> float:
         """Seconds until another request may go; 0.0: now. Takes nothing."""
         if not self.rate_per_s:
             return 0.0
-        self._left = min(self._burst, self._left + (now - self._at) * self.rate_per_s)
-        self._at = now
-        return 0.0 if self._left >= 1.0 else (1.0 - self._left) / self.rate_per_s
+        state = self._state
+        # Shared, it may have been looked at later than now, or before the machine was started anew.
+        left = min(self._burst, state[self._left] + max(0.0, now - state[self._at]) * self.rate_per_s)
+        state[self._left], state[self._at] = left, now
+        return 0.0 if left >= 1.0 else (1.0 - left) / self.rate_per_s
 
     def spend(self, cost: float) -> None:
         """Take ``cost`` units, whether they are there or not."""
-        self._left -= cost
+        self._state[self._left] -= cost
 
 
 class Grant:
@@ -164,10 +169,18 @@ class TokenTable:
     """The tokens that are worth something, by digest. Immutable but for what their buckets hold."""
 
     def __init__(
-        self, records: Iterable[TokenRecord], now: datetime, *, rate_per_s: float, at: float, before: TokenTable | None
+        self,
+        records: Iterable[TokenRecord],
+        now: datetime,
+        *,
+        rate_per_s: float,
+        at: float,
+        before: TokenTable | None,
+        allowances: Allowances | None = None,
     ) -> None:
         """``rate_per_s``: for tokens without their own (0: no limit); ``at``: the buckets' clock; ``before``: the table
-        this one replaces, whose buckets go on (memory is bounded by the tokens there are)."""
+        this one replaces, whose buckets go on (memory is bounded by the tokens there are); ``allowances``: shared with
+        other processes."""
         kept = {} if before is None else before._buckets
         self._buckets: dict[str, Bucket] = {}
         self._grants: dict[bytes, tuple[bytes, Grant]] = {}
@@ -176,7 +189,12 @@ class TokenTable:
                 continue
             rate = rate_per_s if record.rate_per_s is None else record.rate_per_s
             old = kept.get(record.id)
-            bucket = old if old is not None and old.rate_per_s == rate else Bucket(rate, max(1.0, 2.0 * rate), at)
+            if old is not None and old.rate_per_s == rate:
+                bucket = old
+            else:
+                burst = max(1.0, 2.0 * rate)
+                shared = allowances.of(record.id, burst, at) if allowances is not None and rate else None
+                bucket = Bucket(rate, burst, at, shared)
             self._buckets[record.id] = bucket
             digest = bytes.fromhex(record.digest)
             devices = None if record.devices is None else frozenset(record.devices)

@@ -1,0 +1,56 @@
+"""What is left of each token's allowance, shared by all processes of one machine: a small file they all map.
+
+Each token has a slot of three 64-bit words: its key, what is left, and when that was so (seconds of the machine's
+monotonic clock, which is one for all processes). A slot is claimed under a lock, when tokens are read; a request then
+costs two reads and two writes of memory, without any. Two processes that do so in the same instant may count one
+request for two: a limit that is good enough, and N times closer than one each.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import mmap
+import os
+from collections.abc import MutableSequence
+from pathlib import Path
+from typing import Final
+
+SLOTS: Final = 16_384
+"""Tokens that share; those beyond are limited in each process for itself. 393 kB."""
+_WORDS: Final = 3
+_BYTES: Final = SLOTS * _WORDS * 8
+
+State = tuple[MutableSequence[float], int]
+"""Where a bucket keeps (left, at): a sequence and the index of the first."""
+
+
+class Allowances:
+    """The slots. ``of`` from one thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Maps ``path``, made where it is not there. Raises OSError."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a+b")
+        if os.fstat(self._file.fileno()).st_size < _BYTES:
+            self._file.truncate(_BYTES)
+        mapped = memoryview(mmap.mmap(self._file.fileno(), _BYTES))
+        self._keys = mapped.cast("Q")
+        self._values: MutableSequence[float] = mapped.cast("d")  # type: ignore[assignment]
+
+    def of(self, token_id: str, burst: float, at: float) -> State:
+        """The token's state, full (``burst``) at ``at`` where nobody has asked for it yet."""
+        key = int.from_bytes(hashlib.sha256(token_id.encode()).digest()[:8], "little") or 1
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            for step in range(SLOTS):
+                word = (key + step) % SLOTS * _WORDS
+                found = self._keys[word]
+                if found == 0:
+                    self._values[word + 1], self._values[word + 2] = burst, at
+                    self._keys[word] = key
+                if found in (0, key):
+                    return self._values, word + 1
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+        return [burst, at], 0
