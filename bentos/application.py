@@ -81,7 +81,7 @@ class Application:
         keys = [CandidateKey(device_id, c.candidate_id, c.cell, at_us) for c in candidates]
         probabilities: Sequence[float] = ()
         if keys:
-            probabilities, fed = self._score(champion, source, keys)
+            probabilities, fed = source.evaluate(champion.scorer, keys)
         decision = _decide(champion, facts, candidates, probabilities, at_us)
         answer = self._where_parked(champion, facts, candidates, probabilities, decision, at_us)
         self._metrics.tally.answers[decision.state, decision.reason] += 1
@@ -115,7 +115,7 @@ class Application:
             "rules_version": champion.pointer.rules_version,
         }
         if keys:
-            probabilities, fed = self._score(champion, source, keys)
+            probabilities, fed = source.evaluate(champion.scorer, keys)
             for (places, candidate), probability in zip(asked, probabilities, strict=True):
                 places.append(_place(candidate, probability))
             self._keep(champion, answer, now_us, "score", keys, ranks, fed, probabilities)
@@ -173,12 +173,6 @@ class Application:
         if source is None:
             raise NotReadyError("the feature store is not open; /readyz says why")
         return champion, source
-
-    def _score(
-        self, champion: Champion, source: FeatureSource, keys: Sequence[CandidateKey]
-    ) -> tuple[list[float], Fed]:
-        card = champion.scorer.card
-        return champion.scorer.evaluate(source.values(card.feature_service, card.features, keys))
 
     def _where_parked(
         self,

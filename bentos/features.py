@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from bentos.answer import Candidate
-from bentos.ports import CandidateKey, DeviceFacts, NotReadyError, Values
+from bentos.ports import CandidateKey, DeviceFacts, FeatureSource, NotReadyError, Values
 from feature_repo.retrieve import online_features
 from feature_repo.services import WHERE_PARKED_V1
 from feature_repo.store import open_store
@@ -31,7 +31,7 @@ def applied_store(settings: Settings) -> Any:
     return store
 
 
-class FeastSource:
+class FeastSource(FeatureSource):
     """Feast's online store as serving sees it. Safe to call from several threads, one at a time works."""
 
     inline = False

@@ -12,13 +12,17 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import itemgetter
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from bentos.answer import Candidate
 from bentos.features import RANKS
-from bentos.ports import CandidateKey, DeviceFacts, Values
+from bentos.packed_scorer import PackedScorer
+from bentos.ports import CandidateKey, DeviceFacts, FeatureSource, Values
+from bentos.row_kernel import NEW_WORD
+from bentos.scorer import Fed, Scorer
 from feature_repo.asked import ASKED, ASKED_INPUTS, ask
 from feature_repo.declare import CANDIDATE, DEVICE, PLACE
-from feature_repo.packed import PackedRows, key_of, view_of
+from feature_repo.packed import LONGEST_KEY, PackedRows, key_of, view_of
 from feature_repo.services import SERVICES
 from feature_repo.store import lmdb_folder, project
 from parked.errors import NotFoundError
@@ -53,7 +57,7 @@ class _Plan:
         ]
 
 
-class LmdbSource:
+class LmdbSource(FeatureSource):
     """The embedded online store as serving sees it. Reads take microseconds and wait for nobody."""
 
     inline = True
@@ -65,12 +69,14 @@ class LmdbSource:
         """
         self._rows = rows
         self._view = {view: view_of(project, view) for view in _VIEWS}
+        self._prefixes = tuple(self._view[view] for view in _VIEWS)
         self._fields = {view: rows.fields(self._view[view]) for view in _VIEWS}
         bare = [view for view, fields in self._fields.items() if not fields]
         if bare:
             raise NotFoundError(f"online store: {bare[0]} is not applied to it", mend="run `parked features build`")
         self._blank = {view: (None,) * len(fields) for view, fields in self._fields.items()}
         self._plans: dict[tuple[str, tuple[str, ...]], _Plan] = {}
+        self._packed: WeakKeyDictionary[Scorer, PackedScorer] = WeakKeyDictionary()
         place = self._fields[DEVICE].index
         self._ranks = [itemgetter(*(place(f"{stem}_{rank}") for stem in _STEMS)) for rank in RANKS]
         self._as_of = itemgetter(place("facts_as_of_us"), place("driving"))
@@ -86,7 +92,7 @@ class LmdbSource:
     def devices(self, device_ids: Sequence[str]) -> list[DeviceFacts | None]:
         """One entry per id, in order; None for a device without a ``device_state``."""
         view = self._view[DEVICE]
-        rows = self._rows.rows([view + device_id.encode() for device_id in device_ids])
+        rows = self._rows.rows([key_of(view, (device_id,)) for device_id in device_ids])
         return [None if row is None else self._facts(name, row) for name, row in zip(device_ids, rows, strict=True)]
 
     def _facts(self, device_id: str, row: tuple[Any, ...]) -> DeviceFacts | None:
@@ -115,8 +121,8 @@ class LmdbSource:
         for device_id, candidate_id, cell, _ in keys:
             triples.append(
                 (
-                    wanted.setdefault(candidate + candidate_id.encode(), len(wanted)),
-                    wanted.setdefault(device + device_id.encode(), len(wanted)),
+                    wanted.setdefault(key_of(candidate, (candidate_id,)), len(wanted)),
+                    wanted.setdefault(key_of(device, (device_id,)), len(wanted)),
                     wanted.setdefault(key_of(place, (cell, device_id)), len(wanted)),
                 )
             )
@@ -133,6 +139,37 @@ class LmdbSource:
         pick = plan.pick
         answers = zip(*(told[name] for name in plan.asked), strict=True)
         return [pick(row + answer) for row, answer in zip(rows, answers, strict=True)]
+
+    def evaluate(self, scorer: Scorer, keys: Sequence[CandidateKey]) -> tuple[list[float], Fed]:
+        """As ``FeatureSource`` says, where the model's trees are arrays: from the packed rows, without values."""
+        if scorer.trees is None:
+            return super().evaluate(scorer, keys)
+        packed = self._packed.get(scorer)
+        if packed is None:
+            packed = self._packed[scorer] = PackedScorer(scorer, scorer.trees, self._fields)
+        candidate, device, place = self._prefixes
+        wanted: list[bytes] = []
+        fresh: list[bool] = []
+        before, owner = None, b""
+        for device_id, candidate_id, cell, _ in keys:
+            fresh.append(device_id != before)
+            if device_id != before:
+                before, name = device_id, device_id.encode()
+                owner = b"%d:%b" % (len(name), name)
+                wanted.append(device + name)
+            where = cell.encode()
+            wanted.append(candidate + candidate_id.encode())
+            wanted.append(b"%b%d:%b%b" % (place, len(where), where, owner))
+        if max(map(len, wanted)) > LONGEST_KEY:
+            return super().evaluate(scorer, keys)
+        told = packed.evaluate(self._rows.joined(wanted), fresh, [key[3] for key in keys])
+        if not isinstance(told, int):
+            return told
+        slowly = super().evaluate(scorer, keys)
+        texts = slowly[1].texts
+        if told == NEW_WORD and isinstance(texts, list):
+            packed.learn(texts)
+        return slowly
 
     def _whole(self, view: str, row: tuple[Any, ...] | None) -> tuple[Any, ...]:
         """A row with as many values as its view had fields when this was opened."""

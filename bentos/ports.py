@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from bentos.answer import Candidate
+
+if TYPE_CHECKING:
+    from bentos.scorer import Fed, Scorer
 
 Values = Sequence[object]
 """The features of one row in the order asked for; None where missing."""
@@ -82,6 +85,14 @@ class FeatureSource(Protocol):
         Raises NotFoundError for a service that is not there or does not serve one of them.
         """
         ...
+
+    def evaluate(self, scorer: Scorer, keys: Sequence[CandidateKey]) -> tuple[list[float], Fed]:
+        """Probabilities of candidates (at least one) by ``scorer``, and what its model was fed. Raises NotFoundError.
+
+        The same to the bit as ``scorer.evaluate`` of ``values``, which is what it does unless it has a shorter way.
+        """
+        card = scorer.card
+        return scorer.evaluate(self.values(card.feature_service, card.features, keys))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import ValidationError
 
 from bentos.trees import Floats, NotOursError, Trees, getter
@@ -27,13 +28,30 @@ CARD_FILE = "card.json"
 NAN = float("nan")
 
 
+@dataclass(frozen=True)
+class Coded:
+    """Texts of n rows as numbers."""
+
+    codes: npt.NDArray[np.int16]
+    """Shape (n, categorical features): which word; -1 where missing."""
+    words: list[list[str]]
+    """Of each categorical feature; they only grow."""
+
+    def rows(self) -> list[tuple[object, ...]]:
+        """A tuple per row."""
+        return [
+            tuple(None if k < 0 else words[k] for k, words in zip(row, self.words, strict=True))
+            for row in self.codes.tolist()
+        ]
+
+
 class Fed(NamedTuple):
     """What a model was fed, as it was encoded: what the prediction log keeps."""
 
     numbers: Floats
     """Shape (n, at least the numeric features): the numeric features in the model's own order, NaN where missing."""
-    texts: list[tuple[object, ...]]
-    """The categorical features, a tuple per row."""
+    texts: list[tuple[object, ...]] | Coded
+    """The categorical features in the card's order, a tuple per row."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +112,12 @@ class Scorer:
         if fed is None:
             margins = self.catboost_margins(rows)
             fed = np.array([self._numbers(row) for row in rows], dtype=np.float64)
+        return self.probabilities(margins), Fed(fed, [self._texts(row) for row in rows])
+
+    def probabilities(self, margins: Floats) -> list[float]:
+        """Calibrated probabilities of raw margins."""
         probability = self.card.probability
-        return [probability(margin) for margin in margins.tolist()], Fed(fed, [self._texts(row) for row in rows])
+        return [probability(margin) for margin in margins.tolist()]
 
     def columns(self, parts: Sequence[Fed]) -> dict[str, pa.Array]:
         """What was fed over many calls, as typed columns in the model's own order; missing is null."""
@@ -107,12 +129,12 @@ class Scorer:
         kinds = {n: d.arrow for n, d in service_dtypes(service).items()} if service in SERVICES else {}
         numeric = [name for name in self.card.features if name not in self.card.categorical]
         numbers = np.concatenate([part.numbers[:, : len(numeric)] for part in parts]).T
-        texts = list(zip(*(row for part in parts for row in part.texts), strict=True))
+        texts = _text_columns([part.texts for part in parts])
         made = {}
         for name, column in zip(numeric, np.ascontiguousarray(numbers), strict=True):
             made[name] = pa.array(column, mask=np.isnan(column)).cast(kinds.get(name, pa.float64()), safe=False)
         for position, column in zip(self.categorical, texts, strict=False):
-            made[self.card.features[position]] = pa.array(map(_category_or_none, column), pa.string())
+            made[self.card.features[position]] = column
         return {name: made[name] for name in self.card.features}
 
     def catboost_margins(self, rows: Sequence[Sequence[object]]) -> Floats:
@@ -167,6 +189,22 @@ class Scorer:
         pool = catboost.Pool(pd.DataFrame(columns), cat_features=list(self.categorical), thread_count=1)
         margins = self.model.predict(pool, prediction_type="RawFormulaVal", thread_count=1)
         return [self.card.probability(float(margin)) for margin in margins]
+
+
+def _text_columns(parts: Sequence[list[tuple[object, ...]] | Coded]) -> list[pa.Array]:
+    """Each categorical feature over many calls; missing is null."""
+    import pyarrow as pa
+
+    coded = [part for part in parts if isinstance(part, Coded)]
+    if len(coded) == len(parts) and len({id(part.words) for part in coded}) == 1:
+        codes = np.concatenate([part.codes for part in coded]).T
+        return [
+            pa.array(words, pa.string()).take(pa.array(which, mask=which < 0))
+            for which, words in zip(np.ascontiguousarray(codes), coded[0].words, strict=True)
+        ]
+    rows = (row for part in parts for row in (part.rows() if isinstance(part, Coded) else part))
+    columns = zip(*rows, strict=True)
+    return [pa.array(map(_category_or_none, column), pa.string()) for column in columns]
 
 
 def _category_or_none(value: object) -> str | None:

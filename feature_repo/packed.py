@@ -27,7 +27,10 @@ MAP_BYTES: Final = 1 << 40
 _FIELDS: Final = b"\x00fields\x00"
 """What the key of a view's list of fields begins with."""
 
-_LONGEST_KEY: Final = 511
+EMPTY: Final = b"\x90"
+"""A row without values."""
+
+LONGEST_KEY: Final = 511
 
 Row = tuple[Any, ...]
 
@@ -45,6 +48,12 @@ class PackedRows:
         with self._environment.begin(buffers=True) as transaction:
             get, unpack = transaction.get, msgpack.unpackb
             return [None if (packed := get(key)) is None else unpack(packed, use_list=False) for key in keys]
+
+    def joined(self, keys: Sequence[bytes]) -> bytearray:
+        """The rows as they are stored, one after another, all from one moment; an empty one where there is none."""
+        with self._environment.begin(buffers=True) as transaction:
+            get = transaction.get
+            return bytearray().join([get(key, EMPTY) for key in keys])
 
     def fields(self, view: bytes) -> list[str]:
         """Names of a row's values, EVENT_US first; empty where nothing was ever declared. They only grow."""
@@ -67,7 +76,7 @@ def key_of(view: bytes, values: Sequence[str]) -> bytes:
     else:
         parts = [str(value).encode() for value in values]
         key = view + b"".join([b"%d:%b" % (len(part), part) for part in parts])
-    return key if len(key) <= _LONGEST_KEY else view + b"\x00" + hashlib.sha256(key).digest()
+    return key if len(key) <= LONGEST_KEY else view + b"\x00" + hashlib.sha256(key).digest()
 
 
 def told_fields(transaction: lmdb.Transaction, view: bytes) -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 from catboost import CatBoost, Pool
 
 from bentos.answer import Candidate
-from bentos.ports import CandidateKey, Confirmation, DeviceFacts, Values
+from bentos.ports import CandidateKey, Confirmation, DeviceFacts, FeatureSource, Values
 from parked.clock import to_us
 from parked.errors import ConflictError, NotFoundError
 from parked.model_card import ModelCard
@@ -128,7 +128,7 @@ SLOW = {"phone-slow": 0.6, "phone-stuck": 2.5}
 """Seconds that the store takes to find them: within its limit (1 s), and beyond it."""
 
 
-class FakeSource:
+class FakeSource(FeatureSource):
     """The feature store as a dictionary."""
 
     inline = False
