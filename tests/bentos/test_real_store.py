@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -10,9 +16,8 @@ import httpx
 import pyarrow as pa
 import pytest
 
-from bentos.build import build_bento
 from bentos.features import FeastSource
-from bentos.launch import start_server
+from bentos.launch import ServerHandle, require_free_port
 from bentos.ports import CandidateKey
 from bentos.scorer import load_scorer, model_dir_of
 from cli.score import score_fixes
@@ -30,6 +35,8 @@ from parked.schemas import SCORES
 from parked.settings import Settings
 from tests.bentos.fakes import publish, settings_in
 from tests.bentos.world import HOME, START, drives, save_in_bentoml, train_real
+
+BENTO_PAGE = Path(__file__).resolve().parents[2] / "docs" / "bento.md"
 
 
 @pytest.fixture(scope="module")
@@ -50,23 +57,45 @@ def test_a_store_without_declarations_says_what_to_run(tmp_path: Path) -> None:
         FeastSource.open(settings_in(tmp_path))
 
 
-def test_a_bento_answers_from_the_real_store_what_the_store_and_the_model_say(built: Settings) -> None:
-    tag = build_bento(built)
-    published = built.pointer_file.read_text()
-    built.pointer_file.unlink()  # the bento brings its own model
+def test_a_bento_built_and_served_as_its_page_says_answers_what_the_store_and_the_model_say(
+    built: Settings, tmp_path: Path
+) -> None:
+    """On another machine, as it were: with the online store, and with no model but the bento's own."""
+    build, serve, ask = re.findall(r"```sh\n(.*?)```", BENTO_PAGE.read_text(encoding="utf-8"), re.S)
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PARKED_", "BENTOML_"))}
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
+    environment["BENTOML_DO_NOT_TRACK"] = "True"
+    told = subprocess.run(
+        ["bash", "-euc", build], cwd=here, env=environment | {"PARKED_HOME": str(built.home)},
+        check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    assert "Serve it with: parked serve --bento where_you_parked:" in told
+    elsewhere = settings_in(there / "home")
+    shutil.copytree(built.feast_dir, elsewhere.feast_dir)
+    shutil.move(here / "parked.bento", there)
+    port = require_free_port("127.0.0.1", 0)
+    log = there / "serve.log"
+    with log.open("wb") as said:
+        process = subprocess.Popen(
+            ["bash", "-euc", serve.replace("3000", str(port)).replace("bentoml serve", "exec bentoml serve")],
+            cwd=there, env=environment, stdout=said, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
     asked_at = START + timedelta(hours=14)
-    try:
-        with start_server(built, port=0, bento=tag) as server:
-            server.wait_ready(90)
-            question = {"device_id": "phone-0", "asked_at": asked_at.isoformat()}
-            answer = httpx.post(f"{server.url}/where_parked", json=question).json()
-            unknown = httpx.post(f"{server.url}/where_parked", json={"device_id": "nobody"}).json()
-            past = {"answer_id": answer["answer_id"]}
-            why = httpx.post(f"{server.url}/explain", json=past, timeout=10).json()
-            corrected = httpx.post(f"{server.url}/correct", json=past | {"wrong": True}, timeout=10).json()
-            server.stop()
-    finally:
-        built.pointer_file.write_text(published)
+    with ServerHandle(f"http://127.0.0.1:{port}", process, log) as server:
+        server.wait_ready(90)
+        shown = subprocess.run(
+            ["bash", "-euc", ask.replace("3000", str(port))], check=True, capture_output=True, text=True
+        ).stdout
+        assert '{"ready":true,"reasons":[]}{"model":{"tag":"parking:v1"' in shown.replace("\n", "")
+        question = {"device_id": "phone-0", "asked_at": asked_at.isoformat()}
+        answer = httpx.post(f"{server.url}/where_parked", json=question).json()
+        unknown = httpx.post(f"{server.url}/where_parked", json={"device_id": "nobody"}).json()
+        past = {"answer_id": answer["answer_id"]}
+        why = httpx.post(f"{server.url}/explain", json=past, timeout=10).json()
+        corrected = httpx.post(f"{server.url}/correct", json=past | {"wrong": True}, timeout=10).json()
+        assert server.stop() in (0, -signal.SIGTERM)
     assert (unknown["state"], unknown["reason"]) == ("unknown", "unknown_device")
     assert (answer["state"], answer["model"]["tag"]) == ("parked", "parking:v1")
     spot = answer["spot"]
@@ -75,7 +104,7 @@ def test_a_bento_answers_from_the_real_store_what_the_store_and_the_model_say(bu
     assert all(reason["meaning"] != reason["feature"] for c in why["candidates"] for reason in c["reasons"])
     assert corrected == {"stored": True, "labels": ["not_parked"], "duplicate": False}
     assert distance_m(spot["lat"], spot["lon"], *HOME) < 60
-    kept = read_predictions(built.predictions_dir).to_pylist()
+    kept = read_predictions(elsewhere.predictions_dir).to_pylist()
     logged = {row["candidate_id"]: row for row in kept}[spot["candidate_id"]]
     scorer = load_scorer(model_dir_of(built, "parking:v1"))
     facts = FeastSource.open(built).devices(["phone-0"])[0]
