@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from bentos.kept_trees import load_proved
 from feature_repo.declare import DEVICE, VIEWS, Dtype, declared
 from feature_repo.services import PARKING_V1, categorical_features, service_features
 from feature_repo.store import open_store
@@ -127,3 +128,4 @@ def _publish(settings: Settings, random: np.random.Generator) -> None:
     (folder / "card.json").write_text(card.model_dump_json(), encoding="utf-8")
     pointer = {"generation": 1, "model_tag": "parking:bench", "rules_version": "v1", "published_at": NOW}
     write_pointer(settings.pointer_file, Pointer(feature_service=PARKING_V1, **pointer))
+    load_proved(settings, "parking:bench")  # as `parked publish` does

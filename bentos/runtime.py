@@ -15,11 +15,11 @@ from bentos.champion import Champion, ChampionWatch, Poller
 from bentos.config import ServingConfig
 from bentos.gatekeeper import OPEN, REFRESH_S, Gatekeeper, refresh
 from bentos.hindsight import Hindsight
+from bentos.kept_trees import load_proved
 from bentos.logged import AnswerLog
 from bentos.metrics import Metrics
 from bentos.ports import CandidateKey, FeatureSource, LabelSink, Readiness
 from bentos.prediction_log import PredictionLog
-from bentos.proof import with_trees
 from bentos.scorer import Scorer, load_scorer, model_dir_of
 from parked.clock import Clock, to_us
 from parked.errors import InternalError, NotFoundError, ParkedError
@@ -70,7 +70,7 @@ class Runtime:
         )
         self._watch = ChampionWatch(
             lambda: read_pointer(settings.pointer_file) or seed,
-            lambda tag: with_trees(load_scorer(model_dir_of(settings, tag), tag), settings),
+            lambda tag: load_proved(settings, tag),
             trial=self.try_out,
             on_swap=self._swapped,
             on_refusal=lambda _why: metrics.swap_failures.inc(),

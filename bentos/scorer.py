@@ -61,13 +61,18 @@ class Scorer:
     tag: str
     """BentoML tag ``name:version``."""
     card: ModelCard
-    model: Any
-    """``catboost.CatBoost``"""
+    load: Callable[[], Any]
+    """Gives the ``catboost.CatBoost``; called once, when first needed."""
     categorical: tuple[int, ...]
     """Positions of the categorical features in ``card.features``."""
 
     trees: Trees | None = None
     """The model's trees as arrays, where they are proved equal (``bentos.proof``); None: CatBoost evaluates them."""
+
+    @cached_property
+    def model(self) -> Any:
+        """The ``catboost.CatBoost``. Raises what ``load`` raises."""
+        return self.load()
 
     @cached_property
     def _numbers(self) -> Callable[[Sequence[object]], tuple[object, ...]]:
@@ -225,6 +230,13 @@ def load_scorer(model_dir: Path, tag: str | None = None) -> Scorer:
     missing, InternalError where a file is damaged or model and card disagree on features.
     """
     tag = tag or f"{model_dir.parent.name}:{model_dir.name}"
+    card, positions = card_of(model_dir, tag)
+    model = catboost_model(model_dir, tag, card)
+    return Scorer(tag, card, lambda: model, positions)
+
+
+def card_of(model_dir: Path, tag: str) -> tuple[ModelCard, tuple[int, ...]]:
+    """The card of a model, and the positions of its categorical features. Raises what ``load_scorer`` raises."""
     for name in (MODEL_FILE, CARD_FILE):
         if not (model_dir / name).is_file():
             raise NotFoundError(f"model {tag}: no {name} in {model_dir}", mend="see `parked models`, or train it again")
@@ -232,6 +244,14 @@ def load_scorer(model_dir: Path, tag: str | None = None) -> Scorer:
         card = ModelCard.model_validate_json((model_dir / CARD_FILE).read_bytes())
     except ValidationError as error:
         raise InternalError(f"model {tag}: damaged {CARD_FILE} ({error.error_count()} faults)") from error
+    positions = tuple(card.features.index(name) for name in card.categorical if name in card.features)
+    if len(positions) != len(card.categorical):
+        raise InternalError(f"model {tag}: its card calls a feature categorical that it does not name")
+    return card, positions
+
+
+def catboost_model(model_dir: Path, tag: str, card: ModelCard) -> Any:
+    """The ``catboost.CatBoost`` of a folder. Raises InternalError where it is damaged or ``card`` is another's."""
     import catboost  # here, not above: BentoML's supervisor imports the service and never scores
 
     model = catboost.CatBoost()
@@ -245,10 +265,9 @@ def load_scorer(model_dir: Path, tag: str | None = None) -> Scorer:
             (f"{a!r} against {b!r}" for a, b in zip(names, card.features, strict=False) if a != b), "another number"
         )
         raise InternalError(f"model {tag}: the model's features differ from its card's ({odd})")
-    positions = tuple(card.features.index(name) for name in card.categorical if name in card.features)
-    if len(positions) != len(card.categorical) or sorted(positions) != sorted(model.get_cat_feature_indices()):
+    if sorted(map(card.features.index, card.categorical)) != sorted(model.get_cat_feature_indices()):
         raise InternalError(f"model {tag}: the model's categorical features differ from its card's")
-    return Scorer(tag, card, model, positions)
+    return model
 
 
 def model_dir_of(settings: Settings, tag: str) -> Path:

@@ -76,6 +76,21 @@ class Trees:
     numeric: tuple[int, ...]
     """Positions of the numeric features: column k holds the k-th."""
 
+    @classmethod
+    def of(
+        cls,
+        width: int,
+        names: tuple[str, ...],
+        numeric: tuple[int, ...],
+        categories: Sequence[tuple[int, tuple[int, ...]]],
+        arrays: tuple[Any, ...],
+    ) -> Trees:
+        """From what they consist of; ``categories``: position in the row → hashes of the values split on."""
+        from bentos.tree_kernel import margins  # numba: a second to import
+
+        filled = tuple((position, _Category(hashes)) for position, hashes in categories)
+        return cls(width, getter(numeric), filled, arrays, margins, names, numeric)
+
     def takes(self, row: Sequence[object]) -> bool:
         """Whether the row can be encoded here at all."""
         try:
@@ -125,18 +140,14 @@ def compile_trees(model: Any, features: Sequence[str], categorical: Sequence[int
 
     Raises NotOursError where the model has what these arrays cannot say.
     """
-    from bentos.tree_kernel import margins  # numba: a second to import
-
     with tempfile.TemporaryDirectory(prefix="parked-trees-") as folder:
         file = Path(folder) / "model.json"
         model.save_model(str(file), format="json")
         said = json.loads(file.read_bytes())
-    return _compile(said, tuple(features), tuple(categorical), margins)
+    return _compile(said, tuple(features), tuple(categorical))
 
 
-def _compile(
-    said: dict[str, Any], features: tuple[str, ...], categorical: tuple[int, ...], kernel: Callable[..., None]
-) -> Trees:
+def _compile(said: dict[str, Any], features: tuple[str, ...], categorical: tuple[int, ...]) -> Trees:
     info = said["features_info"]
     odd = sorted(set(info) - {"float_features", "categorical_features", "ctrs"})
     if odd or "oblivious_trees" not in said:
@@ -177,19 +188,22 @@ def _compile(
         float(bias[0]),
     )
     width = len(numeric) + len(column_of_value)
-    return Trees(width, getter(numeric), tuple(categories), arrays, kernel, features, tuple(numeric))
+    return Trees.of(width, features, tuple(numeric), categories, arrays)
 
 
-def _categories(info: dict[str, Any], first: int) -> tuple[list[tuple[int, _Category]], dict[tuple[int, int], int]]:
-    """How each categorical feature fills columns from ``first`` on, and the column of each (feature, value)."""
-    made: list[tuple[int, _Category]] = []
+def _categories(
+    info: dict[str, Any], first: int
+) -> tuple[list[tuple[int, tuple[int, ...]]], dict[tuple[int, int], int]]:
+    """Hashes of the values that each categorical feature is split on, and the column of each (feature, value), from
+    ``first`` on."""
+    made: list[tuple[int, tuple[int, ...]]] = []
     columns: dict[tuple[int, int], int] = {}
     for feature in info.get("categorical_features", ()):
         hashes = tuple(feature.get("values", ()))
         for value in hashes:
             columns[feature["feature_index"], value] = first + len(columns)
         if hashes:
-            made.append((feature["flat_feature_index"], _Category(hashes)))
+            made.append((feature["flat_feature_index"], hashes))
     return made, columns
 
 

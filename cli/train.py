@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.console import JsonOption, emit, progress
 from cli.inputs import MOMENT, moment, user_name
+
+if TYPE_CHECKING:
+    from parked.settings import Settings
 
 WhyOption = Annotated[str, typer.Option(help="Why, for the record.")]
 
@@ -102,6 +105,7 @@ def publish(
     if force:
         done = publishing.publish(settings, engine, tag, user_name(), f"{why} (gate not asked)", system_clock)
         _require_served(done.undone)
+        _prove(settings, done.tag, done.workers)
         result = {"model": done.tag, "published": True, "generation": done.generation, "forced": True}
         emit(
             {**result, "workers": done.workers},
@@ -111,6 +115,8 @@ def publish(
         return
     outcome = decide_and_publish(settings, engine, system_clock, tag, user_name(), why)
     _require_served(outcome.undone)
+    if outcome.published:
+        _prove(settings, outcome.tag, outcome.workers)
     said = "; ".join(outcome.decision.reasons)
     emit(
         {
@@ -156,6 +162,14 @@ def _require_served(undone: str | None) -> None:
 
     if undone:
         raise InternalError(undone)
+
+
+def _prove(settings: Settings, tag: str, workers: int) -> None:
+    """Where no server runs that would do it: prove the trees, so that the next start need not."""
+    if not workers:
+        from bentos.kept_trees import load_proved
+
+        load_proved(settings, tag)
 
 
 def _served(workers: int) -> str:

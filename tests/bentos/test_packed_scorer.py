@@ -61,7 +61,7 @@ def scorer() -> Scorer:
     model.fit(Pool(rows, target, cat_features=texts, feature_names=names))
     positions = tuple(names.index(name) for name in texts)
     told = card(feature_service=PARKING_V1, features=list(names), categorical=list(texts))
-    return Scorer("parking:t", told, model, positions, compile_trees(model, names, positions))
+    return Scorer("parking:t", told, lambda: model, positions, compile_trees(model, names, positions))
 
 
 class Store:

@@ -20,7 +20,7 @@ from parked.predictions import as_predictions, features_json, read_predictions
 from parked.schemas import PREDICTIONS
 from tests.bentos.fakes import FEATURES, HOUR_US, NOW, NOW_US, card, trained_model
 
-SCORER = Scorer("parking:v1", card(), trained_model(), (1,))
+SCORER = Scorer("parking:v1", card(), lambda: trained_model(), (1,))
 
 
 def answered(answer_id: str, rows: int = 1, **changes: object) -> Answered:
@@ -77,7 +77,7 @@ def test_each_feature_is_a_typed_column_of_its_own(tmp_path: Path) -> None:
 
 
 def test_answers_of_two_models_are_two_parts(tmp_path: Path) -> None:
-    other = Scorer("parking:v2", card(features=[*FEATURES[:2], "another"]), trained_model(), (1,))
+    other = Scorer("parking:v2", card(features=[*FEATURES[:2], "another"]), lambda: trained_model(), (1,))
     log = PredictionLog(tmp_path)
     log.add(answered("a"))
     log.add(answered("b", scorer=other))

@@ -36,7 +36,7 @@ def one_hot_model(**parameters: object) -> CatBoost:
 
 @pytest.fixture(scope="module")
 def scorer() -> Scorer:
-    return Scorer("parking:one-hot", card(), one_hot_model(), (1,))
+    return Scorer("parking:one-hot", card(), lambda: one_hot_model(), (1,))
 
 
 ROW = st.tuples(
@@ -57,7 +57,7 @@ def test_every_row_gives_catboosts_own_double(scorer: Scorer, rows: list[tuple[o
 @pytest.mark.parametrize("depth", [1, 6, 8])
 def test_missing_numbers_go_where_the_model_learnt_they_go(mode: str, depth: int) -> None:
     model = one_hot_model(nan_mode=mode, depth=depth)
-    scorer = Scorer("parking:nan", card(), model, (1,))
+    scorer = Scorer("parking:nan", card(), lambda: model, (1,))
     trees = compile_trees(model, FEATURES, (1,))
     assert difference(scorer, trees, made_rows(scorer, trees, [])) is None
 
@@ -78,7 +78,7 @@ def test_what_arrays_cannot_hold_is_catboosts_to_score(scorer: Scorer, tmp_path:
 
 
 def test_a_model_with_counters_over_categories_is_left_to_catboost(tmp_path: Path) -> None:
-    scorer = Scorer("parking:ctr", card(), trained_model(), (1,))
+    scorer = Scorer("parking:ctr", card(), lambda: trained_model(), (1,))
     with pytest.raises(NotOursError, match="OnlineCtr"):
         compile_trees(scorer.model, FEATURES, (1,))
     assert with_trees(scorer, settings_in(tmp_path)).trees is None
