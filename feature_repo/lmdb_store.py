@@ -3,7 +3,7 @@
 One packed row per key and view (msgpack), where Feast's SQLite store keeps one row per feature and turns every value
 into protobuf twice. Many processes read while one writes, without waiting for one another; a row is there whole or not
 at all, also after ``kill -9``. ``FeatureStore.get_online_features`` is answered from packed rows (``lmdb_answer``); who
-wants the rows themselves reads them by ``feature_repo.packed``.
+wants the rows themselves reads them by ``feature_repo.packed``, who has columns to write, by ``lmdb_load``.
 
 A key that is not there is NOT_FOUND, a null is a null that is PRESENT, a row outside its view's ttl is OUTSIDE_MAX_AGE
 and null, and an older row never replaces a newer one. Where Feast's other stores differ: docs/online-stores.md.
@@ -11,7 +11,7 @@ and null, and an older row never replaces a newer one. Where Feast's other store
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -33,7 +33,17 @@ from feast.repo_config import FeastConfigBaseModel, RepoConfig
 from feature_repo.lmdb_answer import Answerer, PackedResponse, Reading
 from feature_repo.lmdb_infra import LmdbView
 from feature_repo.lmdb_values import Found, found, path_of, plain, values_of, view_key
-from feature_repo.packed import EVENT_US, Row, declare, drop, environment_of, fields_of, key_of, remove, told_fields
+from feature_repo.packed import (
+    EVENT_US,
+    declare,
+    drop,
+    environment_of,
+    fields_of,
+    key_of,
+    moment_of,
+    remove,
+    told_fields,
+)
 from parked.clock import Clock, system_clock, to_us
 
 
@@ -68,44 +78,17 @@ class LmdbOnlineStore(OnlineStore):  # type: ignore[misc]
         progress: Callable[[int], Any] | None,
     ) -> None:
         """Write rows, all or none of them. An older row than the one stored is passed over."""
-        names = [field.name for field in table.features]
-        keys = [key_of(view_key(config, table), values_of(entity)) for entity, _, _, _ in data]
-        rows = [
-            (_us(event), *(plain(values[name]) if name in values else None for name in names))
-            for _, values, event, _ in data
-        ]
-        self.write_rows(config, table, [EVENT_US, *names], keys, rows, keep=lambda old, new: old[EVENT_US] > new[0])
+        view = view_key(config, table)
+        with environment_of(path_of(config)).begin(write=True, buffers=True) as transaction:
+            known = declare(transaction, view, _fields_of(table))
+            for entity, values, event, _ in data:
+                key, event_us = key_of(view, values_of(entity)), _us(event)
+                old = transaction.get(key)
+                if old is None or moment_of(old) <= event_us:
+                    row = [plain(values[name]) if name in values else None for name in known[1:]]
+                    transaction.put(key, msgpack.packb([event_us, *row]))
         if progress is not None:
             progress(len(data))
-
-    def write_rows(
-        self,
-        config: RepoConfig,
-        table: FeatureView,
-        names: Sequence[str],
-        keys: Sequence[bytes],
-        rows: Iterable[Row],
-        *,
-        keep: Callable[[dict[str, Any], Row], bool] | None = None,
-    ) -> int:
-        """Write ``rows`` of the fields ``names`` (EVENT_US first) under ``keys``, in one transaction; says how many.
-
-        ``keep(stored, new)``: whether the stored row stays. Without it, what comes last stands.
-        """
-        written = 0
-        with environment_of(path_of(config)).begin(write=True) as transaction:
-            known = declare(transaction, view_key(config, table), names)
-            order = [names.index(name) if name in names else None for name in known]
-            same = order == list(range(len(names)))
-            for key, row in zip(keys, rows, strict=True):
-                if keep is not None:
-                    old = transaction.get(key)
-                    if old is not None and keep(dict(zip(known, msgpack.unpackb(old), strict=False)), row):
-                        continue
-                packed = row if same else [None if index is None else row[index] for index in order]
-                transaction.put(key, msgpack.packb(packed))
-                written += 1
-        return written
 
     # --- Feast's reads ---
 

@@ -114,7 +114,7 @@ def _load(
     target = store.get_feature_view(view)
     provider = store._get_provider()
     if store.config.online_store.type == LMDB:
-        return _load_packed(store, provider.online_store, target, rows, replace, progress)
+        return _load_packed(store, target, rows, replace, progress)
     written = 0
     for start in range(0, rows.num_rows, CHUNK_KEYS):
         chunk = rows.slice(start, CHUNK_KEYS)
@@ -138,29 +138,26 @@ def _load(
     return Loaded(written=written, kept=rows.num_rows - written)
 
 
-def _load_packed(
-    store: FeatureStore, online: Any, target: Any, rows: pa.Table, replace: bool, progress: Progress | None
-) -> Loaded:
-    """Rows as they are, without a protobuf per value; compared with what is stored in the transaction that writes."""
-    from feature_repo.lmdb_values import view_key
-    from feature_repo.packed import EVENT_US, key_of
+def _load_packed(store: FeatureStore, target: Any, rows: pa.Table, replace: bool, progress: Progress | None) -> Loaded:
+    """Columns as they are, without a protobuf per value; compared with what is stored as they are written."""
+    from feature_repo.lmdb_load import load_columns
+    from feature_repo.lmdb_values import path_of, view_key
+    from feature_repo.packed import EVENT_US, keys_of
 
     names = [name for name in rows.column_names if name not in (*_NO_FEATURES, *KEYS[target.name])]
-    as_of, by = names.index("facts_as_of_us") + 1, names.index("built_by") + 1
     view = view_key(store.config, target)
-
-    def keep(stored: dict[str, Any], new: tuple[Any, ...]) -> bool:
-        return bool(stored["built_by"] == new[by] and stored["facts_as_of_us"] > new[as_of])
-
     written = 0
     for start in range(0, rows.num_rows, PACKED_KEYS):
         chunk = rows.slice(start, PACKED_KEYS)
-        entities = zip(*(chunk[key].to_pylist() for key in sorted(KEYS[target.name])), strict=True)
-        keys = [key_of(view, values) for values in entities]
-        packed = zip(*(chunk[name].to_pylist() for name in ("facts_as_of_us", *names)), strict=True)
-        written += online.write_rows(
-            store.config, target, [EVENT_US, *names], keys, packed, keep=None if replace else keep
-        )
+        keys = keys_of(view, [chunk[key].to_pylist() for key in sorted(KEYS[target.name])])
+        columns = {EVENT_US: chunk["facts_as_of_us"], **{name: chunk[name] for name in names}}
+        built_by = chunk["built_by"]
+
+        def same_build(stored: dict[str, Any], index: int, built_by: pa.ChunkedArray = built_by) -> bool:
+            return bool(stored["built_by"] == built_by[index].as_py())
+
+        stays = None if replace else same_build
+        written += load_columns(path_of(store.config), view, keys, columns, stays=stays)
         if progress is not None:
             progress(chunk.num_rows)
     return Loaded(written=written, kept=rows.num_rows - written)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import feast.types
+import pyarrow as pa
 import pytest
+from feast.protos.feast.types.Value_pb2 import Value
 from hypothesis import given
 from hypothesis import strategies as st
 
+from feature_repo.lmdb_load import load_columns
 from feature_repo.lmdb_values import path_of, view_key
-from feature_repo.packed import EVENT_US, PackedRows, key_of
+from feature_repo.packed import EVENT_US, PackedRows, key_of, keys_of
 from parked.clock import to_us
-from tests.feature_repo.online_stores import NOON, VALUES, Shop, entity, number, open_shop, view
+from tests.feature_repo.online_stores import HOUR, NOON, VALUES, Shop, entity, number, open_shop, view
 
 
 @pytest.fixture
@@ -31,6 +35,14 @@ def test_two_keys_are_one_only_where_their_values_are(keys: list[list[str]]) -> 
     assert all(len(key) <= 511 for key in of.values())
 
 
+@given(st.lists(st.tuples(st.text(max_size=300), st.text(max_size=300)), max_size=10))
+def test_the_keys_of_columns_are_those_of_each_row(pairs: list[tuple[str, str]]) -> None:
+    pairs = [pair for pair in pairs if all(value.isprintable() for value in pair)]
+    columns = [[left for left, _ in pairs], [right for _, right in pairs]]
+    assert keys_of(b"v\x00", columns) == [key_of(b"v\x00", pair) for pair in pairs]
+    assert keys_of(b"v\x00", columns[:1]) == [key_of(b"v\x00", [left]) for left, _ in pairs]
+
+
 def test_a_key_longer_than_lmdb_allows_is_still_a_key(shop: Shop) -> None:
     table = view("v")
     long, other = entity(k="x" * 2000), entity(k="x" * 2001)
@@ -46,14 +58,32 @@ def test_new_fields_come_last_so_that_rows_already_there_stay_readable(shop: Sho
     assert shop.numbers(after, "a") == [1]
 
 
-def test_rows_written_as_they_are_read_as_they_are_and_as_feast_gives_them(shop: Shop) -> None:
-    table = view("v", {"text": feast.types.String, **X})
-    key = view_key(shop.config, table)
-    names, at = [EVENT_US, "x", "text"], to_us(NOON)
-    rows = [(at, 1, "one"), (at, None, None)]
-    assert shop.online.write_rows(shop.config, table, names, [key_of(key, [k]) for k in "ab"], rows) == 2
-    assert PackedRows(path_of(shop.config)).rows([key_of(key, [k]) for k in "bac"]) == [rows[1], rows[0], None]
-    assert shop.numbers(table, "a", "c") == [1, None]
+def test_columns_are_read_as_rows_and_as_feast_gives_them(shop: Shop) -> None:
+    table, at = view("v", {"text": feast.types.String, **X}), to_us(NOON)
+    of, path = view_key(shop.config, table), path_of(shop.config)
+    columns = {EVENT_US: pa.array([at, at]), "x": pa.array([1, None]), "text": pa.array(["one", None])}
+    assert load_columns(path, of, keys_of(of, [["a", "b"]]), columns) == 2
+    assert PackedRows(path).rows(keys_of(of, [["b", "a", "c"]])) == [(at, None, None), (at, 1, "one"), None]
+    assert shop.read(table, entity(k="a")) == [(NOON, {"text": Value(string_val="one"), "x": Value(int64_val=1)})]
+
+
+def test_a_loaded_row_gives_way_to_a_later_one_only_where_it_is_said_to(shop: Shop) -> None:
+    table = view("v", X)
+    of, path = view_key(shop.config, table), path_of(shop.config)
+    keys = keys_of(of, [["a", "b", "c"]])
+    shop.write(table, number("a", 1, NOON + HOUR), number("b", 2, NOON + HOUR), number("c", 3))
+    asked: list[tuple[int, int]] = []
+
+    def stays(stored: dict[str, Any], index: int) -> bool:
+        asked.append((stored["x"], index))
+        return bool(stored["x"] == 1)
+
+    columns = {EVENT_US: pa.array([to_us(NOON)] * 3), "x": pa.array([11, 12, 13])}
+    assert load_columns(path, of, keys, columns, stays=stays) == 2
+    assert asked == [(1, 0), (2, 1)]
+    assert shop.numbers(table, "a", "b", "c") == [1, 12, 13]
+    assert load_columns(path, of, keys, columns) == 3
+    assert shop.numbers(table, "a", "b", "c") == [11, 12, 13]
 
 
 def test_a_planned_view_makes_and_removes_what_it_names(shop: Shop) -> None:

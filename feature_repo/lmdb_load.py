@@ -1,0 +1,61 @@
+"""The batch path into the LMDB online store: columns in, rows in the file, no Python value and no protobuf between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import msgpack
+import numpy as np
+import pyarrow as pa
+
+from feature_repo.pack import pack
+from feature_repo.packed import EVENT_US, declare, environment_of, moment_of
+
+Stays = Callable[[dict[str, Any], int], bool]
+
+
+def load_columns(
+    path: Path,
+    view: bytes,
+    keys: Sequence[bytes],
+    columns: Mapping[str, pa.Array | pa.ChunkedArray],
+    *,
+    stays: Stays | None = None,
+) -> int:
+    """Write a row for each of the distinct ``keys`` in one transaction; says how many were written.
+
+    ``columns``: EVENT_US first (int64, no nulls), then a view's fields: float64, int64, string or bool. A stored row of
+    a later moment is left as it is where ``stays(stored values by field, index of the new row)``; without ``stays``
+    every row is written.
+    """
+    moments = np.asarray(columns[EVENT_US].to_numpy())
+    with environment_of(path).begin(write=True, buffers=True) as transaction:
+        known = declare(transaction, view, list(columns))
+        packed, ends = pack([columns.get(name) for name in known], len(keys))
+        cuts = map(slice, ends[:-1].tolist(), ends[1:].tolist())
+        rows = zip(keys, map(packed.__getitem__, cuts), strict=True)
+        with transaction.cursor() as cursor:
+            if stays is not None and _holds_any(cursor, view):
+                chosen = _chosen(transaction, keys, moments.tolist(), known, stays)
+                rows = (row for row, wanted in zip(list(rows), chosen, strict=True) if wanted)  # type: ignore[assignment]
+            consumed, _ = cursor.putmulti(rows)
+    return int(consumed)
+
+
+def _holds_any(cursor: lmdb.Cursor, view: bytes) -> bool:
+    return bool(cursor.set_range(view)) and bytes(cursor.key()).startswith(view)
+
+
+def _chosen(
+    transaction: lmdb.Transaction, keys: Sequence[bytes], moments: list[int], known: list[str], stays: Stays
+) -> list[bool]:
+    get = transaction.get
+    chosen = []
+    for index, (key, moment) in enumerate(zip(keys, moments, strict=True)):
+        old = get(key)
+        newer = old is not None and moment_of(old) > moment
+        chosen.append(not newer or not stays(dict(zip(known, msgpack.unpackb(old), strict=False)), index))
+    return chosen
