@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-dep
 LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: bench-stops bench-facts help install demo test check lint types contracts lock bench-serve bench-real clean
+.PHONY: bench-stops bench-facts help install demo test check lint types contracts lock bench-serve bench-online bench-real clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,6 +55,9 @@ bench-facts: install  ## How fast facts are made, beside trackintel and movingpa
 
 bench-serve: install  ## Serving beside the naive service and BentoML's no-op, with wrk: prints docs/serving.md's numbers
 	@$(BIN)/python -m benchmarks.serving
+
+bench-online: install  ## Loading and reading the online store: ours beside Feast's SQLite and Redis (wants redis-server)
+	@$(BIN)/python -m benchmarks.online_store
 
 bench-real: install  ## Real drives against their tapped parking spots: prints the README's table, writes docs/real-drives.md
 	@$(BIN)/python -m benchmarks.real_drives && $(BIN)/python -m benchmarks.real_report --out docs/real-drives.md

@@ -36,21 +36,21 @@ def make_home(settings: Settings, phones: int) -> dict[str, int]:
     loaded = dict.fromkeys(VIEWS, 0)
     for start in range(0, phones, 20_000):
         numbers = range(start, min(phones, start + 20_000))
-        tables = {view: _rows(view, numbers, random) for view in VIEWS}
+        tables = {view: snapshot_rows(view, numbers, random) for view in VIEWS}
         for view, done in load_online(open_store(settings), tables).items():
             loaded[view] += done.written
     _publish(settings, random)
     return loaded
 
 
-def _rows(view: str, numbers: range, random: np.random.Generator) -> pa.Table:
+def snapshot_rows(view: str, numbers: range, random: np.random.Generator) -> pa.Table:
     ranks = (1,) if view == DEVICE else (1, 2, 3)
     pairs = [(number, rank) for number in numbers for rank in ranks]
     count, now_us = len(pairs), to_us(NOW)
     made: dict[str, Any] = {
         "device_id": [phone(n) for n, _ in pairs],
-        "candidate_id": [_candidate(n, r) for n, r in pairs],
-        "cell": [_cell(n, r) for n, r in pairs],
+        "candidate_id": [candidate_name(n, r) for n, r in pairs],
+        "cell": [cell_name(n, r) for n, r in pairs],
         "available_at": pa.array([now_us] * count, pa.int64()).cast(TIME),
         "facts_as_of_us": [now_us] * count,
         "built_by": ["bench"] * count,
@@ -65,8 +65,8 @@ def _rows(view: str, numbers: range, random: np.random.Generator) -> pa.Table:
     }
     for rank in (1, 2, 3):
         made |= {
-            f"candidate_{rank}": [_candidate(n, rank) for n, _ in pairs],
-            f"cell_{rank}": [_cell(n, rank) for n, _ in pairs],
+            f"candidate_{rank}": [candidate_name(n, rank) for n, _ in pairs],
+            f"cell_{rank}": [cell_name(n, rank) for n, _ in pairs],
             f"left_at_us_{rank}": [now_us - rank * 7_200_000_000] * count,
             f"ended_at_us_{rank}": [None if rank == 1 else now_us - rank * 7_000_000_000] * count,
             f"return_m_{rank}": [None if rank == 1 else 12.5] * count,
@@ -95,11 +95,11 @@ def _made_up(field: pa.Field, count: int, random: np.random.Generator) -> Any:
     return pa.array(random.normal(60, 40, count), field.type, mask=missing)
 
 
-def _candidate(number: int, rank: int) -> str:
+def candidate_name(number: int, rank: int) -> str:
     return f"{number:022d}{rank:02d}"
 
 
-def _cell(number: int, rank: int) -> str:
+def cell_name(number: int, rank: int) -> str:
     return f"8a1f1{number:08d}{rank}f"
 
 

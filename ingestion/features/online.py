@@ -65,9 +65,20 @@ def load_online(
     or an import of older history, when the newest truth may be older). Devices come last, so that a server never meets
     a candidate whose features are not there yet. ``progress`` is called with the number of keys done.
     """
+    return load_rows(store, online_rows(snapshots), replace=replace, catalogue=catalogue, progress=progress)
+
+
+def load_rows(
+    store: FeatureStore,
+    rows: Mapping[str, pa.Table],
+    *,
+    replace: bool = False,
+    catalogue: Catalogue | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Loaded]:
+    """``load_online`` of rows already chosen (``online_rows``): one per key."""
     catalogue = catalogue or declared()
-    plan = online_rows(snapshots)
-    return {view: _load(store, view, plan[view], catalogue, replace, progress) for view in (CANDIDATE, PLACE, DEVICE)}
+    return {view: _load(store, view, rows[view], catalogue, replace, progress) for view in (CANDIDATE, PLACE, DEVICE)}
 
 
 def online_rows(snapshots: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
@@ -82,30 +93,28 @@ def online_rows(snapshots: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
         ]
     )
     named = named.filter(pc.is_valid(named["candidate_id"]))
-    candidates = _named(snapshots[CANDIDATE], named, KEYS[CANDIDATE])
-    places = _named(snapshots[PLACE], named, KEYS[PLACE])
     return {
         DEVICE: devices,
-        CANDIDATE: newest(candidates, KEYS[CANDIDATE]),
-        PLACE: newest(places, KEYS[PLACE]),
+        CANDIDATE: newest(snapshots[CANDIDATE], KEYS[CANDIDATE], named),
+        PLACE: newest(snapshots[PLACE], KEYS[PLACE], named),
     }
 
 
-def _named(rows: pa.Table, named: pa.Table, keys: Sequence[str]) -> pa.Table:
-    wanted = named.select(list(keys)).group_by(list(keys)).aggregate([])
-    return rows.join(wanted, keys=list(keys), join_type="left semi")
+def newest(rows: pa.Table, keys: Sequence[str], named: pa.Table | None = None) -> pa.Table:
+    """The newest row of each key (of those in ``named``, where given), ordered by key.
 
-
-def newest(rows: pa.Table, keys: Sequence[str]) -> pa.Table:
-    """The newest row of each key, ordered by key. ``available_at`` strictly increases per key, so there is one."""
-    order = [*((key, "ascending") for key in keys), ("available_at", "descending")]
-    table = rows.sort_by(order)
-    if not table.num_rows:
-        return table
-    is_first = np.ones(table.num_rows, dtype=bool)
-    columns = [table[key].combine_chunks() for key in keys]
+    ``available_at`` strictly increases per key, so there is one.
+    """
+    # Snapshots are wide: what decides is worked out without the features, which are then taken once.
+    short = rows.select([*keys, "available_at"]).append_column("row", pa.array(np.arange(rows.num_rows)))
+    if named is not None:
+        wanted = named.select(list(keys)).group_by(list(keys)).aggregate([])
+        short = short.join(wanted, keys=list(keys), join_type="left semi")
+    short = short.sort_by([*((key, "ascending") for key in keys), ("available_at", "descending")])
+    is_first = np.ones(short.num_rows, dtype=bool)
+    columns = [short[key].combine_chunks() for key in keys]
     is_first[1:] = np.any([pc.not_equal(column[1:], column[:-1]).to_numpy(False) for column in columns], axis=0)
-    return table.filter(pa.array(is_first))
+    return rows.take(short["row"].filter(pa.array(is_first)))
 
 
 def _load(
