@@ -83,7 +83,7 @@ def keys_of(view: bytes, columns: Sequence[Sequence[str]]) -> list[bytes]:
     """``key_of`` for whole columns of join keys' values, in the order of their names."""
     if len(columns) == 1 and all(map(str.__len__, columns[0])):
         keys = [view + value.encode() for value in columns[0]]
-        if max(map(len, keys), default=0) <= _LONGEST_KEY:
+        if max(map(len, keys), default=0) <= LONGEST_KEY:
             return keys
     return [key_of(view, values) for values in zip(*columns, strict=True)]
 
