@@ -29,8 +29,8 @@ def parity(
 ) -> None:
     """Compare served features with the offline ones as known at the moment of each answer, bit for bit.
 
-    Exit code 1 where one answer rests on something else: on less than was known for longer than --lag, on what became
-    known only later, or on what never was.
+    Exit code 1 where one answer rests on something else: all or part of it on what was known longer ago than --lag, on
+    what became known only later, or on what never was.
 
     Example: parked monitor parity --from 2024-05-01 --sample 1000
     """
@@ -64,6 +64,7 @@ def _counts(found: Parity) -> dict[str, Any]:
         "candidates": found.candidates,
         "equal": found.equal,
         "behind": found.behind,
+        "mixed": found.mixed,
         "most_behind_s": found.most_behind_s,
         "as_if_live": found.as_if_live,
         "mismatched": len(found.mismatches),
@@ -75,7 +76,7 @@ def _told(found: Parity) -> str:
         return "No answers in the prediction log: nothing to compare."
     lines = [
         f"{found.answers} answers ({found.candidates} candidates): {found.equal} rest on all that was known then, "
-        f"{found.behind} on a little less (news waited {found.most_behind_s:.0f} s at most), "
+        f"{found.behind} on a little less and {found.mixed} in part (news waited {found.most_behind_s:.0f} s at most), "
         f"{len(found.mismatches)} on something else.",
     ]
     if found.as_if_live:

@@ -2,10 +2,12 @@
 
 Answers are sampled from the prediction log. Their features are made anew from the stored fact revisions that had
 become known by the moment of the answer (``available_at``), by the very folds and the very join that training rests
-on, and compared bit for bit. Three things can be wrong, and only one may be:
+on, and compared bit for bit. Four things can be found, and two of them may be:
 
 * ``behind``: it is what was known earlier. News waits until the online store is loaded; longer than the ``lag`` allowed
   is a mismatch.
+* ``mixed``: part of it is what was known at one moment, part at another: the online store was being loaded, row by row.
+  As with ``behind``, for so long only.
 * ``ahead``: it is what became known only later. Nobody can have known it: a fact leaked, or its ``available_at`` lies.
 * ``different``: it is what was never known.
 """
@@ -32,7 +34,7 @@ from parked.settings import Settings
 NEAREST: Final = 500
 """So many states of a phone before and after an answer are looked through for the one that was served."""
 
-Verdict = Literal["behind", "ahead", "different"]
+Verdict = Literal["behind", "mixed", "ahead", "different"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Mismatch:
     device_id: str
     answered_us: int
     seconds: float | None
-    """Behind: how long news had waited. Ahead: how long before it was known it was served. Different: None."""
+    """Behind, mixed: how long news had waited. Ahead: how long before it was known it was served. Different: None."""
     differences: tuple[Difference, ...]
     """Against what was known when it answered."""
 
@@ -60,6 +62,8 @@ class Parity:
     """Answers that rest on all that was known."""
     behind: int
     """Answers that rest on a little less, within the lag allowed."""
+    mixed: int
+    """Answers that rest in part on a little less, within the lag allowed."""
     most_behind_s: float
     as_if_live: int
     """Answers not judged: their phones' times of receipt are stated, not observed."""
@@ -86,7 +90,7 @@ def check_parity(
         by_rules[answer.rules_version].append(answer)
     found: list[Mismatch] = []
     equal = as_if_live = 0
-    late: list[float] = []
+    late: defaultdict[Verdict, list[float]] = defaultdict(list)
     for version, its in sorted(by_rules.items()):
         facts = read_facts(settings, version)
         facts = facts.filter(pc.is_in(facts["device_id"], pa.array(sorted({a.device_id for a in its}))))
@@ -97,8 +101,8 @@ def check_parity(
         for mismatch in judge(judged, offline):
             if mismatch is None:
                 equal += 1
-            elif mismatch.verdict == "behind" and (mismatch.seconds or 0.0) <= lag_s:
-                late.append(mismatch.seconds or 0.0)
+            elif mismatch.verdict in ("behind", "mixed") and (mismatch.seconds or 0.0) <= lag_s:
+                late[mismatch.verdict].append(mismatch.seconds or 0.0)
             else:
                 found.append(mismatch)
             progress(1)
@@ -106,8 +110,9 @@ def check_parity(
         answers=len(answers),
         candidates=sum(answer.rows for answer in answers),
         equal=equal,
-        behind=len(late),
-        most_behind_s=max(late, default=0.0),
+        behind=len(late["behind"]),
+        mixed=len(late["mixed"]),
+        most_behind_s=max((seconds for its in late.values() for seconds in its), default=0.0),
         as_if_live=as_if_live,
         mismatches=tuple(found),
     )
@@ -121,7 +126,7 @@ def judge(answers: Sequence[Logged], offline: Offline) -> Iterator[Mismatch | No
 
 
 def _explain(answer: Logged, found: tuple[Difference, ...], offline: Offline) -> Mismatch:
-    """Which moment's state was served: the nearest earlier one, else the nearest later one, else none."""
+    """Which moment's state was served: the nearest earlier one, two of them, the nearest later one, or none."""
     changes = offline.changes(answer.device_id)
     now = bisect_right(changes, answer.answered_us)
     # What was known before the first change is nothing at all: a state of its own.
@@ -129,14 +134,33 @@ def _explain(answer: Logged, found: tuple[Difference, ...], offline: Offline) ->
     later = changes[now : now + NEAREST]
     states = differences([(answer, us) for us in (*earlier, *later)], offline)
     same = [us for us, other in zip((*earlier, *later), states, strict=True) if not other]
-    before = [us for us in same if us <= answer.answered_us]
     told = answer.answer_id, answer.device_id, answer.answered_us
+
+    def waited_s(served_us: int) -> float:
+        return (answer.answered_us - changes[bisect_right(changes, served_us)]) / 1e6
+
+    before = [us for us in same if us <= answer.answered_us]
     if before:
-        ignored = changes[bisect_right(changes, before[-1])]
-        return Mismatch("behind", *told, (answer.answered_us - ignored) / 1e6, found)
+        return Mismatch("behind", *told, waited_s(before[-1]), found)
+    mixed = _older_of_two([*zip(earlier, states, strict=False), (answer.answered_us, found)])
+    if mixed is not None:
+        return Mismatch("mixed", *told, waited_s(mixed), found)
     if same:
         return Mismatch("ahead", *told, (same[0] - answer.answered_us) / 1e6, found)
     return Mismatch("different", *told, None, found)
+
+
+def _older_of_two(states: Sequence[tuple[int, tuple[Difference, ...]]]) -> int | None:
+    """The older of two states that between them hold every value served, as new as can be.
+
+    ``states``: moment (us) and what differs from it, ascending.
+    """
+    missed = [(us, {(d.candidate_id, d.feature) for d in found}) for us, found in states]
+    for older in range(len(missed) - 2, -1, -1):
+        us, misses = missed[older]
+        if any(misses.isdisjoint(newer) for _, newer in missed[older + 1 :]):
+            return us
+    return None
 
 
 def as_dict(mismatch: Mismatch) -> dict[str, object]:

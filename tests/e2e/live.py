@@ -4,10 +4,13 @@ server answers in between."""
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 import pyarrow as pa
@@ -48,6 +51,7 @@ class Live:
     latest_s: float = 0.0
     """How late the latest record arrived, of those taken in by a step."""
     answers: list[str] = field(default_factory=list)
+    while_loading: list[str] = field(default_factory=list)
     before_loading: list[str] = field(default_factory=list)
     """Answers given when facts had gone on and the online store had not."""
     leaked: list[str] = field(default_factory=list)
@@ -94,7 +98,8 @@ def run(home: Path) -> Live:
             ingest_paths(files, settings=settings, engine=engine, clock=fixed_clock(step))
             live.updates.append(update(settings, raw, rules))
             live.before_loading += ask(live, server, step)
-            build_features(settings, read_facts(settings, rules.version))
+            with asking_on(live, server) if step == STEPS[1] else nullcontext():
+                build_features(settings, read_facts(settings, rules.version))
             live.answers += ask(live, server, step + timedelta(microseconds=1))
             live.answers += ask(live, server, step + timedelta(microseconds=2), about=step - timedelta(hours=3))
             before = step
@@ -106,6 +111,25 @@ def run(home: Path) -> Live:
     return live
 
 
+@contextmanager
+def asking_on(live: Live, server: ServerHandle) -> Iterator[None]:
+    """Ask again and again, at the moment at which the server's clock stands, while the block runs."""
+    on = threading.Event()
+    on.set()
+
+    def ask_on() -> None:
+        while on.is_set():
+            live.while_loading.extend(ask_now(live, server))
+
+    asking = threading.Thread(target=ask_on)
+    asking.start()
+    try:
+        yield
+    finally:
+        on.clear()
+        asking.join()
+
+
 def set_clock(home: Path, moment: datetime) -> None:
     (home / "now.tmp").write_text(moment.isoformat(), encoding="utf-8")
     os.replace(home / "now.tmp", home / "now")
@@ -114,7 +138,10 @@ def set_clock(home: Path, moment: datetime) -> None:
 def ask(live: Live, server: ServerHandle, moment: datetime, about: datetime | None = None) -> list[str]:
     """Every phone, alone and in a batch; the ids of the answers."""
     set_clock(live.settings.home, moment)
-    asked_at = {} if about is None else {"asked_at": about.isoformat()}
+    return ask_now(live, server, {} if about is None else {"asked_at": about.isoformat()})
+
+
+def ask_now(live: Live, server: ServerHandle, asked_at: Mapping[str, str] = MappingProxyType({})) -> list[str]:
     ids = []
     with httpx.Client(base_url=server.url, timeout=10) as client:
         for device in live.devices:
