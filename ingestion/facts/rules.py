@@ -48,6 +48,8 @@ class RestRules(_Section):
     walk_mps: float = Field(gt=0)
     travel_mps: float = Field(gt=0)
     stood_s: float = Field(gt=0)
+    linger_s: float = Field(gt=0)
+    unseen_s: float = Field(gt=0)
     tight_m: float = Field(gt=0)
     tight_spread: float = Field(gt=0)
     inside_spread: float = Field(gt=0)

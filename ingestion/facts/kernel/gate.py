@@ -35,9 +35,13 @@ def judge(s: Any, rule: Any, t: int, lat: int, lon: int, acc: float, reported: f
     waited = t - s.pend_t[0]
     near = distance(s.pend_lat[0], s.pend_lon[0], lat, lon) <= rule.jump_m + acc + s.pend_acc[0]
     jumped = (waited <= rule.jump_ms or s.pend_fast == 2) and now <= rule.jump_m + acc + s.acc
-    wait = (near and waited <= rule.jump_ms) or (s.pend_fast == 2 and waited <= rule.spike_ms)
-    # At rest a second fix far out elsewhere may be another jump: one more tells.
-    wait |= s.at_rest == 1 and s.pend_n == 1 and waited <= rule.jump_ms
+    # On the way, and after a silence, two that agree are enough: it was long enough to get there.
+    heard = s.at_rest == 0 and s.pend_t[0] - s.t >= rule.silence_ms and s.pend_fast == 1
+    wait = (near and waited <= rule.jump_ms and not heard) or (s.pend_fast == 2 and waited <= rule.spike_ms)
+    # At rest a second fix far out elsewhere may be another jump, and so may a third soon after: one more tells.
+    wait |= s.at_rest == 1 and (
+        (s.pend_n == 1 and waited <= rule.jump_ms) or (s.pend_n == 2 and waited <= rule.spike_ms)
+    )
     release = s.pend_n
     if jumped or (now < rule.spike_return * first and waited <= rule.spike_ms):
         release = 0

@@ -1,11 +1,11 @@
-"""Stops: MOVING <-> AT_REST with hysteresis, silence, merging, refined arrival and departure."""
+"""A stop while it lasts: opened, merged, gone on with, left with hysteresis. ``settle`` and ``silences`` open it."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from ingestion.facts.kernel.geometry import apart, apart2, mean_of, scale_at, unwrap, wrap
+from ingestion.facts.kernel.geometry import apart2, mean_of, scale_at, unwrap, wrap
 from ingestion.facts.kernel.jit import inlined, njit
 from ingestion.facts.kernel.rows import clear, cm, drop, due, emit, enqueue
 from ingestion.facts.kernel.types import (
@@ -16,6 +16,7 @@ from ingestion.facts.kernel.types import (
     R_INTERVAL,
     R_MERGED,
     R_SILENCE,
+    RETRACTED,
     RING,
     RING_MS,
     SLOT_QUEUE,
@@ -24,7 +25,7 @@ from ingestion.facts.kernel.types import (
 )
 
 RECENTRE_MS = 600_000
-"""Inside but never tight for this long: the phone rests elsewhere in the building."""
+"""Inside but never tight nor standing for this long: the phone rests elsewhere in the building."""
 
 
 @inlined()
@@ -62,7 +63,7 @@ def blur_of(s: Any, rule: Any) -> float:
 
 
 @njit()
-def _recentre(s: Any, rule: Any) -> None:
+def recentre(s: Any, rule: Any) -> None:
     """Renew the centre of the rest (running mean), its scale and how near is tight; again when it grew by an eighth."""
     s.rest_lat = s.rest_lat0 + mean_of(s.rest_dlat, s.rest_n)
     s.rest_lon = wrap(s.rest_lon0 + mean_of(s.rest_dlon, s.rest_n))
@@ -85,7 +86,7 @@ def _spread(s: Any, d2: float) -> None:
 
 
 @inlined()
-def _take(s: Any, t: int, lat: int, lon: int, acc: float, d2: float) -> None:
+def take_rest(s: Any, t: int, lat: int, lon: int, acc: float, d2: float) -> None:
     """A fix at rest, ``d2`` square metres from the centre."""
     s.rest_dlat += lat - s.rest_lat0
     s.rest_dlon += unwrap(lon - s.rest_lon0)
@@ -96,7 +97,8 @@ def _take(s: Any, t: int, lat: int, lon: int, acc: float, d2: float) -> None:
 
 
 @njit()
-def _begin(s: Any, lat: int, lon: int) -> None:
+def begin_rest(s: Any, lat: int, lon: int) -> None:
+    """Empty sums, about this place."""
     s.rest_lat0 = lat
     s.rest_lon0 = lon
     s.rest_dlat = 0
@@ -111,7 +113,7 @@ def _begin(s: Any, lat: int, lon: int) -> None:
 
 @njit()
 def _describe(s: Any, rule: Any, row: Any) -> None:
-    _recentre(s, rule)
+    recentre(s, rule)
     row.lat = s.rest_lat
     row.lon = s.rest_lon
     row.fixes = s.rest_n
@@ -136,10 +138,10 @@ def _merges(s: Any, rule: Any, start: int, lat: int, lon: int) -> int:
 
 
 @njit()
-def _open(s: Any, rule: Any, out: Any, start: int, width: int, speed: float, reasons: int) -> None:
+def open_rest(s: Any, rule: Any, out: Any, start: int, width: int, speed: float, reasons: int) -> None:
     """A stop begins: a new row, or the last one continued. Sums of the rest hold its evidence so far."""
     row = s.work[SLOT_STOP]
-    _recentre(s, rule)
+    recentre(s, rule)
     at = _merges(s, rule, start, s.rest_lat, s.rest_lon)
     if at >= 0:
         before = s.work[SLOT_QUEUE + at]
@@ -168,15 +170,30 @@ def _open(s: Any, rule: Any, out: Any, start: int, width: int, speed: float, rea
         row.reasons = reasons
     _describe(s, rule, row)
     s.at_rest = 1
+    s.rest_heard = NONE
     s.out_n = 0
     s.out_far = 0
     emit(s, row, out, OPEN)
 
 
 @njit()
-def _close(s: Any, rule: Any, out: Any, end: int, width: int, speed: float, reasons: int) -> None:
+def close_rest(s: Any, rule: Any, out: Any, end: int, width: int, speed: float, reasons: int) -> None:
+    """The stop ends; one that began within a silence and was hardly seen since has to have lasted, or never was.
+
+    Where nothing but a silence speaks for it, detours, lights and the walk from the car fill ``unseen_ms`` beside the
+    straight way; seen for ``linger_ms``, it has to have lasted as long as any other stop.
+    """
     row = s.work[SLOT_STOP]
     _describe(s, rule, row)
+    if (
+        s.rest_heard != NONE
+        and end - row.start < (rule.unseen_ms if s.rest_in_t - s.rest_heard < rule.linger_ms else rule.window_ms)
+        and not row.reasons & R_MERGED
+    ):
+        s.at_rest = 0
+        s.rest_leave = NONE
+        emit(s, row, out, RETRACTED)
+        return
     row.end = end
     row.end_width = width
     row.speed_after = cm(speed)
@@ -191,144 +208,18 @@ def _close(s: Any, rule: Any, out: Any, end: int, width: int, speed: float, reas
 
 
 @njit()
-def _recall(s: Any, rule: Any) -> int:
-    """Start the rest at the last fix and take in the remembered fixes around it; the time of the earliest (ms)."""
-    _begin(s, s.lat, s.lon)
-    start = s.t
+def _stands(s: Any, rule: Any, t: int, lat: int, lon: int) -> bool:
+    """Inside, not tight for a while: True where it has stood here for ``linger_ms``. It drifts and has not set out."""
+    if s.rest_in_t + RECENTRE_MS < t:
+        return True
     i = s.ring_head
     for _ in range(s.ring_n):
-        d2 = apart2(s.ring_lat[i], s.ring_lon[i], s.lat, s.lon, s.scale)
-        if d2 > rule.tight_m * rule.tight_m:
-            break
-        start = min(start, s.ring_t[i])
-        _take(s, s.ring_t[i], s.ring_lat[i], s.ring_lon[i], s.acc, d2)
-        i = (i - 1 + RING) % RING
-    if s.rest_n == 0:
-        _take(s, s.t, s.lat, s.lon, s.acc, 0.0)
-    s.rest_in_t = s.t
-    return max(start, s.rest_end)
-
-
-@njit()
-def silence(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, moved: float) -> bool:
-    """A gap of at least ``silence_ms`` ends with this fix. True where it was a stop (kept or begun)."""
-    gap = t - s.t
-    quick = moved > rule.silence_mps * gap * 0.001
-    # How long the way to here takes: across town where it was quick, at a walk where it was not.
-    pace = rule.travel_mps if quick else rule.walk_mps
-    away = int(moved / pace * 1000.0) if quick or moved > rule.inside_m else 0
-    why = R_INTERVAL
-    if s.at_rest:
-        if not quick:
-            s.rest_silence = max(s.rest_silence, gap)
-            why |= R_SILENCE
-    else:
-        # Rested a while before, and the way could have been made in much less than the gap: it left within.
-        start = _recall(s, rule)
-        if quick and (s.t - start < rule.stood_ms or moved <= rule.far_m):
+        if apart2(s.ring_lat[i], s.ring_lon[i], lat, lon, s.scale) > rule.tight_m * rule.tight_m:
             return False
-        if t - away - start < rule.window_ms:
-            return False
-        s.rest_silence = gap
-        _open(s, rule, out, start, 0, s.v, R_SILENCE)
-        why |= R_SILENCE
-    d = apart(s.rest_lat, s.rest_lon, lat, lon, s.rest_scale)
-    outside = max(rule.inside_m + min(acc, 100.0), math.sqrt(s.rest_inside2))
-    if d > outside and (quick or d > rule.far_m + acc):
-        # Left somewhere within the gap: the departure is an interval.
-        end = max(s.rest_in_t, t - away)
-        _close(s, rule, out, end, t - s.rest_in_t, moved / (gap * 0.001), why)
-    elif d > outside:
-        # Left within the gap, or wandering: the next fixes tell.
-        s.rest_leave = t - int(d / rule.walk_mps * 1000.0)
-    elif not quick:
-        # Heard again within: if it has set out, then at a walk.
-        s.rest_in_t = max(s.rest_in_t, t - int(d / rule.walk_mps * 1000.0))
-    return not quick
-
-
-@njit()
-def settle(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float) -> None:
-    """While moving: open a stop if all of the last window lies within the radius of its mean."""
-    tail = s.ring_tail
-    if t - s.ring_t[tail] < rule.window_ms:
-        return
-    # Most calls end here: where the phone was a window ago is far off.
-    radius = rule.radius_m + blur_of(s, rule)
-    far = 2.5 * radius
-    if apart(s.ring_lat[tail], s.ring_lon[tail], lat, lon, s.scale) > far:
-        return
-    # The window: entries younger than window_ms and the one just before, so that it spans the whole window.
-    n = 0
-    i = s.ring_head
-    sum_lat, sum_lon = 0, 0
-    while True:
-        if apart(s.ring_lat[i], s.ring_lon[i], lat, lon, s.scale) > far:
-            return
-        sum_lat += s.ring_lat[i] - lat
-        sum_lon += unwrap(s.ring_lon[i] - lon)
-        n += 1
-        if i == tail:
-            break
+        if t - s.ring_t[i] >= rule.linger_ms:
+            return True
         i = (i - 1 + RING) % RING
-    mid_lat = lat + mean_of(sum_lat, n)
-    mid_lon = wrap(lon + mean_of(sum_lon, n))
-    # How many are off, and where the younger half lies and how wide: the older half may still be walking in.
-    outside = 0
-    young, young_lat, young_lon = 0, 0, 0
-    i = s.ring_head
-    for _ in range(n):
-        if apart2(s.ring_lat[i], s.ring_lon[i], mid_lat, mid_lon, s.scale) > radius * radius:
-            outside += 1
-        elif 2 * (t - s.ring_t[i]) <= rule.window_ms:
-            young += 1
-            young_lat += s.ring_lat[i] - lat
-            young_lon += unwrap(s.ring_lon[i] - lon)
-        i = (i - 1 + RING) % RING
-    if outside * 10 > n:
-        return
-    if young > 1:
-        mid_lat = lat + mean_of(young_lat, young)
-        mid_lon = wrap(lon + mean_of(young_lon, young))
-    _begin(s, mid_lat, mid_lon)
-    i = s.ring_head
-    for _ in range(n):
-        d2 = apart2(s.ring_lat[i], s.ring_lon[i], mid_lat, mid_lon, s.scale)
-        if 2 * (t - s.ring_t[i]) <= rule.window_ms and d2 <= radius * radius:
-            _take(s, s.ring_t[i], s.ring_lat[i], s.ring_lon[i], acc, d2)
-        i = (i - 1 + RING) % RING
-    if s.rest_n == 0:
-        _take(s, t, lat, lon, acc, 0.0)
-    _recentre(s, rule)
-    # The arrival: the earliest remembered fix of the unbroken run that is tight around the centre.
-    tight2 = s.rest_tight2
-    _begin(s, mid_lat, mid_lon)
-    i = s.ring_head
-    start = t
-    k = 0
-    misses = 0
-    while k < s.ring_n:
-        d2 = apart2(s.ring_lat[i], s.ring_lon[i], mid_lat, mid_lon, s.scale)
-        if d2 > tight2:
-            misses += 1
-            if misses > 1 + n // 10:
-                break
-        else:
-            start = s.ring_t[i]
-            _take(s, start, s.ring_lat[i], s.ring_lon[i], acc, d2)
-            s.rest_radius = max(s.rest_radius, math.sqrt(d2))
-        i = (i - 1 + RING) % RING
-        k += 1
-    if s.rest_n == 0:
-        _take(s, t, lat, lon, acc, 0.0)
-    s.rest_in_t = t
-    start = max(start, s.rest_end)
-    width = 0
-    speed = -1.0
-    if k < s.ring_n:
-        width = max(0, start - s.ring_t[i])
-        speed = apart(s.ring_lat[i], s.ring_lon[i], mid_lat, mid_lon, s.scale) / max(1.0, width * 0.001)
-    _open(s, rule, out, start, width, speed, 0)
+    return False
 
 
 @inlined()
@@ -341,11 +232,14 @@ def resting(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float)
         s.out_far = 0
         s.rest_leave = NONE
         s.rest_silence = max(s.rest_silence, t - s.t)
-        if d2 <= s.rest_tight2 or s.rest_in_t + RECENTRE_MS < t:
-            _take(s, t, lat, lon, acc, d2)
+        if d2 <= s.rest_tight2 or (t - s.rest_in_t >= rule.stood_ms and _stands(s, rule, t, lat, lon)):
+            take_rest(s, t, lat, lon, acc, d2)
             if s.rest_n >= s.rest_next:
-                _recentre(s, rule)
+                recentre(s, rule)
         else:
+            if t - s.t >= rule.stood_ms:
+                # Not heard for a while and still inside: if it has set out, then at a walk.
+                s.rest_in_t = max(s.rest_in_t, t - int(math.sqrt(d2) / rule.walk_mps * 1000.0))
             _spread(s, d2)
         if d2 > s.rest_radius * s.rest_radius:
             s.rest_radius = math.sqrt(d2)
@@ -359,4 +253,4 @@ def resting(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float)
     if (s.out_n >= rule.exit_fixes and t - s.out_t >= rule.exit_ms) or s.out_far >= 2:
         why = R_INTERVAL | R_SILENCE if s.rest_leave > s.rest_in_t else 0
         end = max(s.rest_in_t, s.rest_leave)
-        _close(s, rule, out, end, s.out_t - s.rest_in_t, s.v, why)
+        close_rest(s, rule, out, end, s.out_t - s.rest_in_t, s.v, why)

@@ -9,8 +9,10 @@ from ingestion.facts.kernel.gate import hold, judge, suspicion
 from ingestion.facts.kernel.geometry import apart2, rescale
 from ingestion.facts.kernel.jit import inlined, njit
 from ingestion.facts.kernel.legs import on_motion, on_move, on_rest, silence_in_leg, speed_of
-from ingestion.facts.kernel.rest import push, resting, settle, silence
+from ingestion.facts.kernel.rest import push, resting
 from ingestion.facts.kernel.rows import FAR_FUTURE, finalise
+from ingestion.facts.kernel.settle import settle
+from ingestion.facts.kernel.silences import silence
 from ingestion.facts.kernel.types import NONE, QUEUE
 
 
@@ -26,6 +28,7 @@ def start(s: Any, device: int) -> None:
     s.queue_due = FAR_FUTURE
     s.rest_end = NONE
     s.rest_leave = NONE
+    s.rest_heard = NONE
     s.scale_room = -1
 
 
@@ -35,19 +38,20 @@ def _accept(
 ) -> None:
     """A believed fix, ``moved2`` square metres from the last one."""
     s.now_t = t
+    rested = 0
     if t - s.t >= rule.silence_ms:
         moved = math.sqrt(moved2)
         was = s.at_rest
-        rested = silence(s, rule, out, t, lat, lon, acc, moved)
+        rested = silence(s, rule, out, t, lat, lon, acc, moved, reported < rule.fast_mps)
         silence_in_leg(s, rule, out, t, moved)
-        if rested and not was and s.at_rest:
+        if rested == 1 and not was and s.at_rest:
             on_rest(s, out)
     v = speed_of(s, rule, t, lat, lon, acc, reported, moved2)
     on_move(s, rule, out, t, lat, lon, acc, v, moved2)
     kept = push(s, rule, t, lat, lon)
-    if s.at_rest:
+    if s.at_rest and rested != 2:
         resting(s, rule, out, t, lat, lon, acc)
-    elif kept and v < rule.fast_mps:
+    elif kept and v < rule.fast_mps and not s.at_rest:
         settle(s, rule, out, t, lat, lon, acc)
         if s.at_rest:
             on_rest(s, out)
