@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-dep
 LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: bench-stops bench-facts help install demo test check lint types contracts lock bench-serve bench-online bench-real clean
+.PHONY: bench-stops bench-facts help install demo test check lint types contracts lock bench-serve bench-online bench-join bench-real clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,6 +58,9 @@ bench-serve: install  ## Serving beside the naive service and BentoML's no-op, w
 
 bench-online: install  ## Loading and reading the online store: ours beside Feast's SQLite and Redis (wants redis-server)
 	@$(BIN)/python -m benchmarks.online_store
+
+bench-join: install  ## The point-in-time join beside a hand-written polars join_asof (makes its environment) and Feast's own
+	@$(BIN)/python -m benchmarks.point_in_time
 
 bench-real: install  ## Real drives against their tapped parking spots: prints the README's table, writes docs/real-drives.md
 	@$(BIN)/python -m benchmarks.real_drives && $(BIN)/python -m benchmarks.real_report --out docs/real-drives.md

@@ -13,6 +13,7 @@ from parked.errors import InputError, InternalError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
     from feast import FeatureStore
 
 ENTITY_COLUMNS: Final = ("device_id", "candidate_id", "cell", "event_timestamp", "asked_at_us")
@@ -55,9 +56,62 @@ def historical_features(store: FeatureStore, entities: pd.DataFrame, service: st
 
     ``entities`` has ENTITY_COLUMNS and any others; ``event_timestamp`` is aware UTC. Returns the same rows in the same
     order and index: their columns first, then the features in the service's order and in canonical types. A row whose
-    keys were not known then has missing values.
+    keys were not known then has missing values. Snapshots in files are joined by ``as_of``, in another offline store by
+    Feast (``feast_historical_features``, which gives the same).
 
-    Raises InputError for missing columns, naive times or no snapshots; InternalError where rows were lost.
+    Raises InputError for missing columns, naive or missing times, ids that are no strings or no snapshots.
+    """
+    import pandas as pd
+
+    if store.config.offline_store.type != "duckdb":
+        return feast_historical_features(store, entities, service)
+    from feature_repo.as_of import InFile, known_at
+
+    dtypes = service_dtypes(service)
+    applied_service(store, service)
+    paths = _check_entities(entities, store, dtypes)
+    found = known_at(_moments(entities), {view: InFile(path) for view, path in paths.items()}, service)
+    features = {name: _as_pandas(column, dtypes[name]) for name, column in found.items()}
+    return pd.concat([entities, pd.DataFrame(features, index=entities.index)], axis=1)
+
+
+def _moments(entities: pd.DataFrame) -> pa.Table:
+    import pyarrow as pa
+
+    try:
+        return pa.table(
+            {
+                "device_id": pa.array(entities["device_id"], pa.string(), from_pandas=True),
+                "candidate_id": pa.array(entities["candidate_id"], pa.string(), from_pandas=True),
+                "cell": pa.array(entities["cell"], pa.string(), from_pandas=True),
+                "event_timestamp": pa.array(entities["event_timestamp"].astype("datetime64[us, UTC]")),
+                "asked_at_us": pa.array(entities["asked_at_us"], pa.int64(), from_pandas=True),
+            }
+        )
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise InputError(
+            f"entities: {error}", mend="give ids as strings and asked_at_us in whole microseconds"
+        ) from None
+
+
+def _as_pandas(column: pa.ChunkedArray, dtype: Dtype) -> Any:
+    """A column in its canonical type (``canonical``)."""
+    import pandas as pd
+
+    if dtype is Dtype.STRING:
+        return column.to_pandas().astype("object").to_numpy()
+    if dtype is Dtype.FLOAT64:
+        return column.to_numpy()
+    missing = column.is_null().to_numpy()
+    values = column.fill_null(0 if dtype is Dtype.INT64 else False).to_numpy()
+    array = pd.arrays.IntegerArray if dtype is Dtype.INT64 else pd.arrays.BooleanArray
+    return array(values, missing.copy())
+
+
+def feast_historical_features(store: FeatureStore, entities: pd.DataFrame, service: str) -> pd.DataFrame:
+    """``historical_features`` by Feast's own join, whatever the offline store: slower, and what ours is held to.
+
+    Raises InputError alike, InternalError where Feast lost rows.
     """
     import pandas as pd
 
@@ -81,7 +135,8 @@ def historical_features(store: FeatureStore, entities: pd.DataFrame, service: st
     return pd.concat([entities, features.drop(columns=_ROW).set_axis(entities.index)], axis=1)
 
 
-def _check_entities(entities: pd.DataFrame, store: FeatureStore, dtypes: dict[str, Dtype]) -> None:
+def _check_entities(entities: pd.DataFrame, store: FeatureStore, dtypes: dict[str, Dtype]) -> dict[str, Path]:
+    """Raises InputError; returns view → its snapshots' file."""
     import pandas as pd
 
     missing = [name for name in ENTITY_COLUMNS if name not in entities.columns]
@@ -92,10 +147,13 @@ def _check_entities(entities: pd.DataFrame, store: FeatureStore, dtypes: dict[st
         raise InputError(f"entities already hold {', '.join(map(str, clash))}", mend="drop or rename these columns")
     if not isinstance(entities["event_timestamp"].dtype, pd.DatetimeTZDtype):
         raise InputError("event_timestamp has no time zone", mend="make it aware UTC")
-    for view in store.list_feature_views():
-        path = Path(view.batch_source.path)
+    if entities["event_timestamp"].isna().any():
+        raise InputError("event_timestamp has missing values", mend="drop these rows")
+    paths = {view.name: Path(view.batch_source.path) for view in store.list_feature_views()}
+    for path in paths.values():
         if not path.exists():
             raise InputError(f"{path}: no feature snapshots", mend="run `parked features build`")
+    return paths
 
 
 def online_features(store: FeatureStore, rows: Sequence[dict[str, Any]], service: str) -> list[dict[str, Any]]:

@@ -6,7 +6,13 @@ import pandas as pd
 import pytest
 
 from feature_repo.declare import Dtype
-from feature_repo.retrieve import ENTITY_COLUMNS, canonical, historical_features, online_features
+from feature_repo.retrieve import (
+    ENTITY_COLUMNS,
+    canonical,
+    feast_historical_features,
+    historical_features,
+    online_features,
+)
 from feature_repo.services import PARKING_V1, service_features
 from feature_repo.store import open_store
 from ingestion.features.apply import apply_repo
@@ -56,7 +62,7 @@ def test_no_row_is_lost_or_doubled_where_rows_repeat_or_are_unknown(settings, en
 
 def test_parts_of_a_query_give_what_the_whole_gives(settings, entities, expected, monkeypatch):
     monkeypatch.setattr("feature_repo.retrieve.ROWS_PER_QUERY", 17)
-    pd.testing.assert_frame_equal(historical_features(open_store(settings), entities, PARKING_V1), expected)
+    pd.testing.assert_frame_equal(feast_historical_features(open_store(settings), entities, PARKING_V1), expected)
 
 
 def test_types_are_the_declared_ones_even_where_all_is_missing(settings, entities, expected):

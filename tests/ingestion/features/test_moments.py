@@ -4,7 +4,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from feature_repo.retrieve import ENTITY_COLUMNS, canonical, historical_features
+from feature_repo.retrieve import ENTITY_COLUMNS, canonical, feast_historical_features
 from feature_repo.services import PARKING_V1, WHERE_PARKED_V1, service_dtypes
 from feature_repo.store import open_store
 from ingestion.features.moments import MOMENTS, assemble, candidate_moments
@@ -37,7 +37,7 @@ def test_the_join_in_memory_is_feasts_join_in_every_column_and_type(home, snapsh
     entities = moments.select(list(ENTITY_COLUMNS)).to_pandas()
     dtypes = service_dtypes(service)
     ours = canonical(assemble(moments, snapshots, service).select(list(dtypes)).to_pandas(), dtypes)
-    theirs = historical_features(open_store(home.settings), entities, service)[list(dtypes)]
+    theirs = feast_historical_features(open_store(home.settings), entities, service)[list(dtypes)]
     pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
     assert ours.notna().any().sum() > 20
 
