@@ -167,9 +167,13 @@ def _require_served(undone: str | None) -> None:
 def _prove(settings: Settings, tag: str, workers: int) -> None:
     """Where no server runs that would do it: prove the trees, so that the next start need not."""
     if not workers:
+        import contextlib
+        import sys
+
         from bentos.kept_trees import load_proved
 
-        load_proved(settings, tag)
+        with contextlib.redirect_stdout(sys.stderr):  # structlog prints there, where the result belongs
+            load_proved(settings, tag)
 
 
 def _served(workers: int) -> str:
