@@ -67,8 +67,9 @@ def running(tmp_path: Path) -> Iterator[Running]:
         until(lambda: [status.generation for status in live_workers(folder)] == [1, 1], 30)
         yield Running(settings, process, told)
     finally:
-        process.kill()
-        process.wait()
+        if process.poll() is None:  # a test that failed: killed, it would leave its server behind
+            process.send_signal(signal.SIGTERM)
+        process.wait(2 * GRACE_S)
 
 
 def ask_slowly(url: str) -> socket.socket:
