@@ -61,7 +61,7 @@ def main() -> None:
         if "nolog" in only:
             run.measure("ours, no log", home, SERVICE, (32,), {"PARKED_SERVE_LOG_QUEUE": "1"})
         if "score" in only:
-            run.measure("score x100, 2 workers", home, SERVICE, (4,), workers=2, batch=100)
+            run.measure("score x100, 2 workers", home, SERVICE, (16,), workers=2, batch=100)
             run.measure("ours, 2 workers", home, SERVICE, (32,), workers=2)
         if "noop" in only:
             run.measure("no-op", home, "benchmarks.serving_others:NoOp", (1, 32))

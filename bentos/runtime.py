@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import threading
 from collections.abc import Callable
 
@@ -28,6 +29,9 @@ from parked.settings import Settings
 from parked.worker_status import WorkerStatus, process_started, remove_status, sweep, workers_dir, write_status
 
 log = structlog.get_logger(__name__)
+
+_TURN_S = 0.0002
+"""How long another thread may hold the interpreter while the event loop waits for it."""
 
 
 class Runtime:
@@ -95,6 +99,8 @@ class Runtime:
 
     def start(self) -> None:
         """Start the background threads; returns at once."""
+        # The log's writer shares the interpreter with who answers, who would wait 5 ms (the default) for a turn.
+        sys.setswitchinterval(_TURN_S)
         sweep(self._status_dir)
         self.metrics.generation.set(0)
         self._log.start()
