@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bentos import row_kernel as kernel
+from bentos.pages import Pages
 from bentos.scorer import Coded, Fed, Scorer
-from bentos.trees import Floats, Trees
+from bentos.trees import Trees
 from feature_repo.asked import ASKED, ASKED_FEATURES, ASKED_INPUTS
 from feature_repo.declare import CANDIDATE, DEVICE, PLACE
 from feature_repo.services import SERVICES
@@ -62,7 +63,8 @@ class PackedScorer:
             [column.get(name, -1) if name in service.get(ASKED, ()) else -1 for name in ASKED_FEATURES], dtype=np.int32
         )
         self._rows = (target, role, asked)
-        self._width = trees.width
+        self._numbers = Pages(trees.width, np.float64)
+        self._codes = Pages(len(text), np.int16)
         self._vocabulary: list[list[str]] = [[] for _ in text]
         self.learn([[word] * len(text) for word in _FIRST_WORDS])
 
@@ -75,8 +77,8 @@ class PackedScorer:
         device's row comes first; ``asked_us``: (n,), microseconds since the epoch.
         """
         count = len(fresh)
-        numbers: Floats = np.empty((count, self._width))
-        codes = np.empty((count, len(self._vocabulary)), dtype=np.int16)
+        numbers, at = self._numbers.take(count)
+        codes, codes_at = self._codes.take(count)
         margins = np.empty(count)
         status = kernel.score_rows(
             np.frombuffer(blob, np.uint8),
@@ -91,7 +93,7 @@ class PackedScorer:
         )
         if status != kernel.DONE:
             return int(status)
-        return self._scorer.probabilities(margins), Fed(numbers, Coded(codes, self._vocabulary))
+        return self._scorer.probabilities(margins), Fed(numbers, Coded(codes, self._vocabulary, codes_at), at)
 
     def known_words(self) -> int:
         """Of all categories together."""

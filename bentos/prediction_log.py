@@ -11,9 +11,9 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +27,11 @@ from parked.files import atomic_path
 from parked.predictions import FED, SHARED
 
 log = structlog.get_logger(__name__)
+
+_DAY_US: Final = 86_400_000_000
+
+_AT_ONCE: Final = 1_000
+"""Values made into a column at once: that holds the interpreter, and whoever answers waits for it."""
 
 _REPEATED = ("state", "model_tag", "rules_version")
 
@@ -103,16 +108,15 @@ class PredictionLog:
         """Write all that is queued now; returns the rows written. On a write error they are dropped and counted."""
         with self._write_lock:
             self._rows = 0
-            groups: dict[tuple[str, Scorer], list[Answered]] = {}
+            groups: dict[tuple[int, Scorer], list[Answered]] = {}
             for _ in range(len(self._waiting)):
                 answered = self._waiting.popleft()
-                day = from_us(answered.answered_at_us).date().isoformat()
-                groups.setdefault((day, answered.scorer), []).append(answered)
+                groups.setdefault((answered.answered_at_us // _DAY_US, answered.scorer), []).append(answered)
             written = 0
             for (day, _), answers in groups.items():
                 rows = sum(len(answered.keys) for answered in answers)
                 try:
-                    self._write(day, answers)
+                    self._write(from_us(day * _DAY_US).date().isoformat(), answers)
                     written += rows
                 except Exception as error:  # a full disk or a bad value must not end the log, only lose this part
                     self._on_drop(rows)
@@ -125,8 +129,10 @@ class PredictionLog:
         table = to_table(answers)
         texts = [field.name for field in table.schema if field.name.startswith(FED) and field.type == pa.string()]
         with atomic_path(self._folder / f"date={day}" / name) as temporary:
-            # lz4 and no search for repeated numbers: the writer shares the core with who answers.
-            pq.write_table(table, temporary, compression="lz4", use_dictionary=[*_REPEATED, *texts])
+            # lz4, no statistics, no search for repeated numbers: the writer shares the core with who answers.
+            pq.write_table(
+                table, temporary, compression="lz4", use_dictionary=[*_REPEATED, *texts], write_statistics=False
+            )
 
     def _run(self) -> None:
         while not self._stopping:
@@ -141,17 +147,23 @@ def to_table(answers: Sequence[Answered]) -> pa.Table:
     sizes = [len(answered.keys) for answered in answers]
     keys = [key for answered in answers for key in answered.keys]
 
-    def of_each(values: Iterable[object], kind: pa.DataType) -> pa.Array:
-        return pa.array(values, kind).take(pa.array(np.repeat(np.arange(len(answers)), sizes)))
+    def column(values: list[Any], kind: pa.DataType) -> pa.ChunkedArray:
+        chunks = [pa.array(values[at : at + _AT_ONCE], kind) for at in range(0, len(values), _AT_ONCE)]
+        return pa.chunked_array(chunks, kind)
+
+    whose = pa.array(np.repeat(np.arange(len(answers)), sizes))
+
+    def of_each(values: list[Any], kind: pa.DataType) -> pa.ChunkedArray:
+        return column(values, kind).take(whose)
 
     columns = {
         "answer_id": of_each([a.answer_id for a in answers], pa.string()),
         "answered_at": of_each([a.answered_at_us for a in answers], pa.int64()),
-        "asked_at": pa.array([key[3] for key in keys], pa.int64()),
-        "device_id": pa.array([key[0] for key in keys], pa.string()),
-        "candidate_id": pa.array([key[1] for key in keys], pa.string()),
-        "rank": pa.array([rank for a in answers for rank in a.ranks], pa.int32()),
-        "probability": pa.array([p for a in answers for p in a.probabilities], pa.float64()),
+        "asked_at": column([key[3] for key in keys], pa.int64()),
+        "device_id": column([key[0] for key in keys], pa.string()),
+        "candidate_id": column([key[1] for key in keys], pa.string()),
+        "rank": column([rank for a in answers for rank in a.ranks], pa.int32()),
+        "probability": column([p for a in answers for p in a.probabilities], pa.float64()),
         "state": of_each([a.state for a in answers], pa.string()),
         "model_tag": of_each([scorer.tag] * len(answers), pa.string()),
         "generation": of_each([a.generation for a in answers], pa.int64()),

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from bentos.pages import joined
 from bentos.trees import Floats, NotOursError, Trees, getter
 from parked.errors import InternalError, NotFoundError
 from parked.model_card import ModelCard
@@ -36,6 +37,8 @@ class Coded:
     """Shape (n, categorical features): which word; -1 where missing."""
     words: list[list[str]]
     """Of each categorical feature; they only grow."""
+    at: int = -1
+    """As ``Fed.at``, of ``codes``."""
 
     def rows(self) -> list[tuple[object, ...]]:
         """A tuple per row."""
@@ -52,6 +55,8 @@ class Fed(NamedTuple):
     """Shape (n, at least the numeric features): the numeric features in the model's own order, NaN where missing."""
     texts: list[tuple[object, ...]] | Coded
     """The categorical features in the card's order, a tuple per row."""
+    at: int = -1
+    """Where ``numbers`` begin in their page (``bentos.pages``); -1: they are of none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +138,7 @@ class Scorer:
         service = self.card.feature_service
         kinds = {n: d.arrow for n, d in service_dtypes(service).items()} if service in SERVICES else {}
         numeric = [name for name in self.card.features if name not in self.card.categorical]
-        numbers = np.concatenate([part.numbers[:, : len(numeric)] for part in parts]).T
+        numbers = _numbers_of(parts, len(numeric)).T
         texts = _text_columns([part.texts for part in parts])
         made = {}
         for name, column in zip(numeric, np.ascontiguousarray(numbers), strict=True):
@@ -196,13 +201,19 @@ class Scorer:
         return [self.card.probability(float(margin)) for margin in margins]
 
 
+def _numbers_of(parts: Sequence[Fed], count: int) -> Floats:
+    if len({part.numbers.shape[1] for part in parts}) == 1:
+        return joined((part.numbers, part.at) for part in parts)[:, :count]
+    return np.concatenate([part.numbers[:, :count] for part in parts])
+
+
 def _text_columns(parts: Sequence[list[tuple[object, ...]] | Coded]) -> list[pa.Array]:
     """Each categorical feature over many calls; missing is null."""
     import pyarrow as pa
 
     coded = [part for part in parts if isinstance(part, Coded)]
     if len(coded) == len(parts) and len({id(part.words) for part in coded}) == 1:
-        codes = np.concatenate([part.codes for part in coded]).T
+        codes = joined((part.codes, part.at) for part in coded).T
         return [
             pa.array(words, pa.string()).take(pa.array(which, mask=which < 0))
             for which, words in zip(np.ascontiguousarray(codes), coded[0].words, strict=True)
