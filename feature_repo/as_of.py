@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, Protocol
 
+import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -53,10 +55,13 @@ class InMemory:
 
 
 class InFile:
-    """Snapshots in a Parquet file: of the features, one row group at a time is held."""
+    """Snapshots in a Parquet file. Of the features only the rows asked for are ever held.
 
-    def __init__(self, path: Any) -> None:
-        """``path``: or what else pyarrow reads. Raises InputError, as all here: damaged, or lacking a column."""
+    The rows are picked by DuckDB, which need not make Arrow columns of all the others: half of what a join costs.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises InputError, as all here, for a file that is damaged or lacks a column."""
         self._path = path
         with self._readable():
             self._file = pq.ParquetFile(path)
@@ -68,21 +73,16 @@ class InFile:
 
     def rows(self, names: Sequence[str], index: pa.Array) -> pa.Table:
         """See Snapshots."""
-        wanted, place = np.unique(index.fill_null(-1).to_numpy(), return_inverse=True)
-        missing = int(len(wanted) and wanted[0] < 0)
-        wanted = wanted[missing:]
-        kept, begin = [], 0
-        for group in range(self._file.num_row_groups):
-            end = begin + self._file.metadata.row_group(group).num_rows
-            own = wanted[np.searchsorted(wanted, begin) : np.searchsorted(wanted, end)]
-            if len(own):
-                with self._readable():
-                    rows = self._file.read_row_group(group, columns=self._there(names))
-                kept.append(rows.take(pa.array(own - begin)))
-            begin = end
-        found = pa.concat_tables(kept) if kept else self._file.schema_arrow.empty_table()
-        back = pa.array(place - missing, mask=place < missing)
-        return found.select(self._there(names)).combine_chunks().take(back)
+        wanted = pa.table({"place": np.arange(len(index)), "file_row_number": index})
+        columns = ", ".join(f'"{name}"' for name in self._there(names))
+        source = "read_parquet(?, file_row_number = true)"
+        query = f"SELECT place, {columns} FROM {source} JOIN wanted USING (file_row_number)"
+        with self._readable(), duckdb.connect(config={"threads": pa.cpu_count()}) as connection:
+            connection.register("wanted", wanted)
+            found = connection.sql(query, params=[str(self._path)]).to_arrow_table()
+        back = np.full(len(index), -1)
+        back[found["place"].to_numpy()] = np.arange(found.num_rows)
+        return found.select(list(names)).combine_chunks().take(pa.array(back, mask=back < 0))
 
     def _there(self, names: Sequence[str]) -> list[str]:
         missing = [name for name in names if name not in self._file.schema_arrow.names]
@@ -94,7 +94,7 @@ class InFile:
     def _readable(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, pa.ArrowException, duckdb.Error) as error:
             why = str(error).splitlines()[0]
             raise InputError(f"{self._path}: unreadable ({why})", mend="run `parked features build` again") from None
 
@@ -117,22 +117,46 @@ def known_at(moments: pa.Table, snapshots: Mapping[str, Snapshots], service: str
             found |= {name: rows[name] for name in wanted.get(view, ())}
             inputs |= {name: rows[name] for name in reads}
     if ASKED in wanted:
-        answers = ask({name: column.to_pylist() for name, column in inputs.items()})
+        answers = ask({name: _listed(column) for name, column in inputs.items()})
         found |= {name: pa.chunked_array([pa.array(answers[name], dtypes[name].arrow)]) for name in wanted[ASKED]}
     return {name: found[name].cast(dtype.arrow) for name, dtype in dtypes.items()}
+
+
+def _listed(column: pa.ChunkedArray) -> list[Any]:
+    """``to_pylist`` of numbers, in a fifth of its time."""
+    values = column.fill_null(0).to_numpy().astype(object)
+    values[column.is_null().to_numpy()] = None
+    listed: list[Any] = values.tolist()
+    return listed
 
 
 def _newest(moments: pa.Table, snapshots: Snapshots, keys: Sequence[str]) -> pa.Array:
     """For each moment the index of its newest snapshot at or before it; null where there is none."""
     rows = snapshots.columns([*keys, AVAILABLE])
-    of_rows, of_moments = np.zeros(rows.num_rows, np.int64), np.zeros(moments.num_rows, np.int64)
-    for key in keys:
-        values = pc.unique(moments[key]).drop_null()
-        for codes, table in ((of_rows, rows), (of_moments, moments)):
-            own = pc.index_in(table[key], value_set=values).fill_null(-1).to_numpy().astype(np.int64)
-            codes[:] = np.where((own < 0) | (codes < 0), -1, codes * len(values) + own)
+    of_rows, of_moments = _codes([(rows[key], moments[key]) for key in keys])
     found = newest_at(of_rows, _us(rows[AVAILABLE]), of_moments, _us(moments["event_timestamp"]))
     return pa.array(found, mask=found < 0)
+
+
+def _codes(keys: Sequence[tuple[pa.ChunkedArray, pa.ChunkedArray]]) -> list[npt.NDArray[np.int64]]:
+    """For rows and for questions (a pair of columns a key): one number for all keys, equal where all values are.
+
+    Negative where a value is null or no question has it.
+    """
+    values = [pc.unique(asked).drop_null() for _, asked in keys]
+    codes = []
+    for side in (0, 1):
+        code: npt.NDArray[np.int64] | None = None
+        for key, known in zip(keys, values, strict=True):
+            own = pc.index_in(key[side], value_set=known).fill_null(-1).to_numpy().astype(np.int64)
+            if code is not None:
+                strange = (own < 0) | (code < 0)
+                own += code * len(known)
+                own[strange] = -1
+            code = own
+        assert code is not None
+        codes.append(code)
+    return codes
 
 
 def _us(times: Any) -> npt.NDArray[np.int64]:

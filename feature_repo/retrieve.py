@@ -72,7 +72,8 @@ def historical_features(store: FeatureStore, entities: pd.DataFrame, service: st
     paths = _check_entities(entities, store, dtypes)
     found = known_at(_moments(entities), {view: InFile(path) for view, path in paths.items()}, service)
     features = {name: _as_pandas(column, dtypes[name]) for name, column in found.items()}
-    return pd.concat([entities, pd.DataFrame(features, index=entities.index)], axis=1)
+    columns = pd.DataFrame(features, index=entities.index, copy=False)
+    return pd.concat([entities, columns], axis=1, copy=False)
 
 
 def _moments(entities: pd.DataFrame) -> pa.Table:
