@@ -24,8 +24,8 @@ BATCH = 131_072
 """Rows read at once: their columns stay in the cache."""
 RANGE = 262_144
 """Records of a range, at least, before it is handed on (a device is never cut)."""
-IN_MEMORY = 8_000_000
-"""Files of no more rows in all are ordered in memory (40 bytes a row)."""
+IN_MEMORY = 12_000_000
+"""Files of no more rows in all are ordered in memory (twice 40 bytes a row)."""
 
 Progress = Callable[..., None]
 

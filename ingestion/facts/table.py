@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ingestion.facts.canonical import Records
+from ingestion.facts.kernel.records import first_stated
 from ingestion.facts.kernel.revise import hexadecimal, revised
-from ingestion.facts.kernel.types import NEVER, NONE, NONE32, REASONS
+from ingestion.facts.kernel.types import NONE, NONE32, REASONS
 from parked.schemas import ACTIVITIES, FACTS, FOLLOWED, KINDS, STATUSES, TIME
 
 Rows = npt.NDArray[Any]
@@ -89,11 +90,7 @@ def to_table(rows: Rows, devices: list[str], stated_since: npt.NDArray[np.int64]
 
 def stated_since(records: Records, bounds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """By device: from which moment (us) on its facts rest on arrival times that were stated, not observed."""
-    since = np.full(len(bounds) - 1, NEVER)
-    if records["stated"].any():
-        stated = records[records["stated"]]
-        np.minimum.at(since, stated["device"], stated["recv"])
-    return since
+    return np.asarray(first_stated(records, len(bounds) - 1), np.int64)
 
 
 def prefixes(devices: list[str], version: str) -> npt.NDArray[np.uint64]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from ingestion.facts.kernel.jit import njit
-from ingestion.facts.kernel.types import RECORD
+from ingestion.facts.kernel.types import NEVER, RECORD
 
 NULL_US: Final = -(2**63)
 """A missing moment in an int64 column of microseconds."""
@@ -161,6 +161,17 @@ def bounds_of(records: Any, devices: int) -> Any:
     for d in range(devices):
         bounds[d + 1] += bounds[d]
     return bounds
+
+
+@njit()
+def first_stated(records: Any, devices: int) -> Any:
+    """int64 [devices]: the earliest receipt (us) of each device's records that was stated, not observed; else NEVER."""
+    first = np.full(devices, NEVER, np.int64)
+    for i in range(len(records)):
+        r = records[i]
+        if r.stated and r.recv < first[r.device]:
+            first[r.device] = r.recv
+    return first
 
 
 @njit()
