@@ -76,12 +76,12 @@ def test_updates_write_the_very_file_that_a_build_of_everything_writes(
                 return
             rebuild(home.settings, home.log, RULES)
         else:
-            update(home.settings, home.log, RULES)
+            took = update(home.settings, home.log, RULES)
             updated = bytes_of(home)
             rebuild_states = list(facts_file(home.settings, RULES.version).parent.glob("checkpoint-*"))
             facts = rebuild(home.settings, home.log, RULES)
             assert bytes_of(home) == updated
-            assert len(rebuild_states) == 1
+            assert len(rebuild_states) == (1 if took.records else 0)  # nothing new: nothing to save
             assert i < 3 or facts.equals(build_facts(*tables, RULES))
 
 
