@@ -64,7 +64,7 @@ def _device(rng: np.random.Generator, name: str, centre: tuple[float, float]) ->
             said = speed + rng.normal(0, 0.3) if rng.random() < 0.8 else np.nan
             rows.append((t, x + noise[0], y + noise[1], abs(rng.normal(8, 3)) + 1, max(0.0, said)))
     lat0, lon0 = centre
-    a = np.array(rows)
+    a = np.array(rows).reshape(-1, 5)  # a phone may be silent all day
     lat = lat0 + a[:, 2] * METRE
     lon = lon0 + a[:, 1] * METRE / max(0.02, np.cos(np.radians(lat0)))
     event = START_US + (a[:, 0] * 1e6).astype(np.int64)
