@@ -120,9 +120,10 @@ class Coded:
         return self.distance(self.counts(self.reference, weights), self.counts(self.current))
 
     def coarse(self, steps: int = 512) -> Coded:
-        """The same on at most ``steps`` steps of equal numbers of rows; D is then at most 1 / steps too small.
+        """The same on at most ``steps`` steps of equal numbers of rows; categories stay as they are.
 
-        Categories stay as they are.
+        D is then too small by less than (n + m) / (steps * min(n, m)): inner cuts lie less than (n + m) / steps
+        rows behind the beginning of their step, which may all be the smaller sample's.
         """
         if self.categorical or self.size <= steps:
             return self
