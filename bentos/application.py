@@ -25,8 +25,9 @@ from bentos.messages import (
 )
 from bentos.metrics import Metrics
 from bentos.ports import CandidateKey, Confirmation, DeviceFacts, FeatureSource, LabelSink, NotReadyError
-from bentos.prediction_log import Answered, PredictionLog
+from bentos.prediction_log import PredictionLog
 from bentos.scorer import Fed
+from bentos.waiting import Answered
 from parked.clock import Clock, from_us, to_us
 from parked.errors import InputError
 

@@ -1,11 +1,10 @@
-"""Rows of many small answers side by side in memory: the prediction log takes them as one array, without joining them.
+"""Rows of many small answers side by side in memory: the prediction log takes them as a few arrays, without joining.
 
 Joining thousands of small arrays holds the interpreter for milliseconds, during which nobody is answered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -35,19 +34,32 @@ class Pages:
         return self._page[at : self._next], at
 
 
-def joined(parts: Iterable[tuple[Array, int]]) -> Array:
-    """All rows one after another: (rows, where in their page they begin; -1: they are of none). At least one."""
-    runs: list[Array] = []
-    page, begin, end = None, 0, 0
-    for rows, at in parts:
-        if page is not None and at == end and rows.base is page:
-            end += len(rows)
-            continue
-        if page is not None:
-            runs.append(page[begin:end])
-        page, begin, end = (rows.base, at, at + len(rows)) if at >= 0 else (None, 0, 0)
-        if page is None:
-            runs.append(rows)
-    if page is not None:
-        runs.append(page[begin:end])
-    return runs[0] if len(runs) == 1 else np.concatenate(runs)
+class Runs:
+    """Rows in the order they are added; those that follow each other in a page are one array."""
+
+    def __init__(self) -> None:
+        self._done: list[Array] = []
+        self._page: Array | None = None
+        self._begin = self._end = 0
+
+    def add(self, rows: Array, at: int) -> None:
+        """``at``: where in their page the rows begin; -1: they are of none."""
+        page = rows.base
+        if page is self._page and at == self._end and page is not None:
+            self._end += len(rows)
+            return
+        self._close()
+        if at >= 0 and page is not None:
+            self._page, self._begin, self._end = page, at, at + len(rows)
+        else:
+            self._done.append(rows)
+
+    def arrays(self) -> list[Array]:
+        """All rows added so far."""
+        self._close()
+        return self._done
+
+    def _close(self) -> None:
+        if self._page is not None:
+            self._done.append(self._page[self._begin : self._end])
+        self._page = None

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from bentos.pages import joined
 from bentos.trees import Floats, NotOursError, Trees, getter
 from parked.errors import InternalError, NotFoundError
 from parked.model_card import ModelCard
@@ -129,24 +128,6 @@ class Scorer:
         probability = self.card.probability
         return [probability(margin) for margin in margins.tolist()]
 
-    def columns(self, parts: Sequence[Fed]) -> dict[str, pa.Array]:
-        """What was fed over many calls, as typed columns in the model's own order; missing is null."""
-        import pyarrow as pa
-
-        from feature_repo.services import SERVICES, service_dtypes
-
-        service = self.card.feature_service
-        kinds = {n: d.arrow for n, d in service_dtypes(service).items()} if service in SERVICES else {}
-        numeric = [name for name in self.card.features if name not in self.card.categorical]
-        numbers = _numbers_of(parts, len(numeric)).T
-        texts = _text_columns([part.texts for part in parts])
-        made = {}
-        for name, column in zip(numeric, np.ascontiguousarray(numbers), strict=True):
-            made[name] = pa.array(column, mask=np.isnan(column)).cast(kinds.get(name, pa.float64()), safe=False)
-        for position, column in zip(self.categorical, texts, strict=False):
-            made[self.card.features[position]] = column
-        return {name: made[name] for name in self.card.features}
-
     def catboost_margins(self, rows: Sequence[Sequence[object]]) -> Floats:
         """Raw margins by CatBoost itself, shape (n,). Raises InternalError for text where a number belongs.
 
@@ -199,32 +180,6 @@ class Scorer:
         pool = catboost.Pool(pd.DataFrame(columns), cat_features=list(self.categorical), thread_count=1)
         margins = self.model.predict(pool, prediction_type="RawFormulaVal", thread_count=1)
         return [self.card.probability(float(margin)) for margin in margins]
-
-
-def _numbers_of(parts: Sequence[Fed], count: int) -> Floats:
-    if len({part.numbers.shape[1] for part in parts}) == 1:
-        return joined((part.numbers, part.at) for part in parts)[:, :count]
-    return np.concatenate([part.numbers[:, :count] for part in parts])
-
-
-def _text_columns(parts: Sequence[list[tuple[object, ...]] | Coded]) -> list[pa.Array]:
-    """Each categorical feature over many calls; missing is null."""
-    import pyarrow as pa
-
-    coded = [part for part in parts if isinstance(part, Coded)]
-    if len(coded) == len(parts) and len({id(part.words) for part in coded}) == 1:
-        codes = joined((part.codes, part.at) for part in coded).T
-        return [
-            pa.array(words, pa.string()).take(pa.array(which, mask=which < 0))
-            for which, words in zip(np.ascontiguousarray(codes), coded[0].words, strict=True)
-        ]
-    rows = (row for part in parts for row in (part.rows() if isinstance(part, Coded) else part))
-    columns = zip(*rows, strict=True)
-    return [pa.array(map(_category_or_none, column), pa.string()) for column in columns]
-
-
-def _category_or_none(value: object) -> str | None:
-    return None if value is None or value != value else str(value)
 
 
 def _category(value: object) -> str:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from bentos import prediction_log
 from bentos.ports import CandidateKey
-from bentos.prediction_log import Answered, PredictionLog
+from bentos.prediction_log import PredictionLog
 from bentos.scorer import Scorer
+from bentos.waiting import Answered, Waiting
 from parked.errors import InputError
 from parked.predictions import as_predictions, features_json, read_predictions
 from parked.schemas import PREDICTIONS
@@ -135,7 +136,7 @@ def test_stopping_writes_what_is_queued(tmp_path: Path) -> None:
 
 def test_enough_rows_are_written_without_waiting_for_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wrote = threading.Event()
-    monkeypatch.setattr(prediction_log, "to_table", lambda _answers: wrote.set())
+    monkeypatch.setattr(Waiting, "table", lambda _self: wrote.set())
     log = PredictionLog(tmp_path, flush_rows=2, flush_s=3600)
     log.start()
     log.add(answered("a", rows=2))
