@@ -10,90 +10,34 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import lru_cache
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
-import structlog
-
-from bentos.config import ServingConfig
-from bentos.gatekeeper import EVERYTHING, FORBIDDEN, Gatekeeper, Grant, Refusal, authorize
+from bentos.endpoints import ENDPOINTS, Endpoint, Worker, as_http, let_in, understood
 from bentos.http import (
+    SOON,
     App,
+    HeaderList,
     Headers,
     HttpError,
     Receive,
+    Reply,
     Scope,
     Send,
     json_of,
     late,
     media_type,
     not_allowed,
-    parse,
     read_body,
-    refused,
     request_id,
     send_json,
     with_id,
 )
-from bentos.messages import ConfirmRequest, ModelRequest, Question, ScoreRequest, WhereParkedRequest
-from bentos.messages_explain import CorrectRequest, ExplainRequest
-from bentos.ports import NothingWeighedError, NotReadyError, Readiness, UnknownAnswerError
-from parked.errors import ConflictError, UserError
-from parked.tokens import Kind
-
-if TYPE_CHECKING:
-    from bentos.application import Application
-    from bentos.hindsight import Hindsight
-    from bentos.metrics import Metrics
-
-log = structlog.get_logger(__name__)
+from bentos.pool import Pool
 
 TICK_S = 0.25
 """How often counts are carried over to the metrics and late requests looked for."""
-
-
-class Worker(Protocol):
-    """What the door needs of ``bentos.runtime.Runtime``."""
-
-    config: ServingConfig
-    metrics: Metrics
-    application: Application
-    hindsight: Hindsight
-    gatekeeper: Gatekeeper
-
-    def readiness(self) -> Readiness:
-        """Whether questions can be answered."""
-        ...
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """How a path is answered."""
-
-    request: type[Question]
-    answer: Callable[[Worker, Any, Grant], object]
-    """(worker, request, what its sender may) → answer"""
-    pool: str
-    """Which thread it may block: ``features`` only where the store's reads block, ``none`` never."""
-    methods: tuple[str, ...] = ("POST",)
-    kind: Kind = "read"
-    """What a token must be for."""
-
-
-ENDPOINTS = {
-    "/where_parked": Endpoint(WhereParkedRequest, lambda w, ask, _: w.application.where_parked(ask), "features"),
-    "/score": Endpoint(ScoreRequest, lambda w, ask, _: w.application.score(ask), "features"),
-    "/confirm": Endpoint(ConfirmRequest, lambda w, ask, _: w.application.confirm(ask), "labels", kind="write"),
-    "/correct": Endpoint(CorrectRequest, lambda w, ask, may: w.hindsight.correct(ask, may), "labels", kind="write"),
-    "/explain": Endpoint(ExplainRequest, lambda w, ask, may: w.hindsight.explain(ask, may), "explain"),
-    "/model": Endpoint(ModelRequest, lambda w, _ask, _may: w.application.model(), "none", ("GET", "POST")),
-}
-_SOON = ((b"retry-after", b"1"),)
-_QUEUES = {"explain": 8}
-"""Requests that may wait for a pool, where that is not ``max_waiting``: explaining takes tens of milliseconds."""
 
 _OURS = ("/readyz", "/docs.json")
 _BENTOML_PATHS = ("/metrics", "/livez", "/healthz", "/schema.json", "/")
@@ -108,7 +52,7 @@ class Door:
         self._app = app
         self._worker = worker
         # One thread each: Feast's embedded SQLite store is one connection, and the work is Python anyway.
-        self._pools = {pool: _Pool(pool) for pool in ("features", "labels", "explain")}
+        self._pools = {pool: Pool(pool) for pool in ("features", "labels", "explain")}
         self._begun: dict[asyncio.Task[Any], float] = {}
         self._late: set[asyncio.Task[Any]] = set()
         self._ticking = False
@@ -136,7 +80,7 @@ class Door:
         extra: tuple[tuple[bytes, bytes], ...] = ()
         try:
             if worker is None:
-                raise HttpError(503, "not_ready", "the service is starting; ask again", headers=_SOON)
+                raise HttpError(503, "not_ready", "the service is starting; ask again", headers=SOON)
             if endpoint is not None:
                 status, body = 200, json_of(await self._answer(worker, endpoint, scope, headers, receive))
             elif bentomls or path in _OURS:
@@ -154,51 +98,55 @@ class Door:
         if worker is not None:
             worker.metrics.tally.request(path if endpoint is not None else "other", status, perf_counter() - began)
 
+    def at_once(self, path: str, headers: HeaderList, body: bytes, client: Sequence[Any] | None) -> Reply | None:
+        """The reply to a question POSTed to ``path`` that has arrived whole and can be answered without waiting.
+
+        ``headers``: names in lower case. None: it cannot; nothing was done, so it is to come in as everyone does.
+        Never raises.
+        """
+        worker, endpoint = self._worker(), ENDPOINTS[path]
+        if worker is None or len(body) > worker.config.max_body_bytes or not _inline(worker, endpoint):
+            return None
+        told: Headers = dict(headers)
+        if b"x-forwarded-for" in told:  # whose question a proxy hands on is uvicorn's to find out
+            return None
+        if not self._ticking:
+            self._tick(asyncio.get_running_loop())
+        began = perf_counter()
+        status = 200
+        extra: HeaderList = ()
+        try:
+            grant = let_in(worker, endpoint, "POST", headers, client)
+            media_type(told)
+            answer = json_of(endpoint.answer(worker, understood(endpoint, body, grant), grant))
+        except Exception as raised:
+            error = as_http(raised, path)
+            status, answer, extra = error.status, error.body(), error.headers
+            worker.metrics.tally.errors[error.code] += 1
+        worker.metrics.tally.request(path, status, perf_counter() - began)
+        return Reply(status, answer, request_id(told), extra)
+
     async def _answer(
         self, worker: Worker, endpoint: Endpoint, scope: Scope, headers: Headers, receive: Receive
     ) -> object:
-        if scope["method"] not in endpoint.methods:
-            raise not_allowed(endpoint.methods)
-        grant = authorize(worker.gatekeeper, scope)  # before anything is read: strangers cost nothing
-        if isinstance(grant, Refusal):
-            raise refused(grant)
-        request = await self._request(worker, endpoint, scope, headers, receive)
-        if grant is not EVERYTHING:
-            _require(grant, endpoint.kind, request.about())
         try:
-            if endpoint.pool == "none" or (endpoint.pool == "features" and worker.application.inline):
+            grant = let_in(worker, endpoint, scope["method"], scope["headers"], scope.get("client"))
+            media_type(headers)
+            body = await self._body(worker, headers, receive)
+            request = understood(endpoint, b"" if scope["method"] == "GET" else body, grant)
+            if _inline(worker, endpoint):
                 return endpoint.answer(worker, request, grant)
             return await self._pools[endpoint.pool].run(worker.config, endpoint.answer, worker, request, grant)
-        except NotReadyError as error:
-            raise HttpError(503, "not_ready", str(error), headers=_SOON) from None
-        except NothingWeighedError as error:
-            raise HttpError(404, "nothing_weighed", str(error)) from None
-        except UnknownAnswerError as error:
-            raise HttpError(404, "unknown_answer", str(error)) from None
-        except ConflictError as error:
-            raise HttpError(409, "conflict", str(error)) from None
-        except UserError as error:
-            raise HttpError(400, "invalid_request", str(error)) from None
-        except HttpError:
-            raise
         except asyncio.CancelledError:
             raise self._if_late(504) from None
         except Exception as error:
-            # The text may hold the request's values; log what and where, not the values.
-            log.error("request_failed", path=scope["path"], error=type(error).__name__, exc_info=True)
-            raise HttpError(500, "internal", "the request failed; the server's log says why") from None
+            raise as_http(error, scope["path"]) from None
 
-    async def _request(
-        self, worker: Worker, endpoint: Endpoint, scope: Scope, headers: Headers, receive: Receive
-    ) -> Question:
-        media_type(headers)
+    async def _body(self, worker: Worker, headers: Headers, receive: Receive) -> bytes:
         try:
-            body = await read_body(headers, receive, worker.config.max_body_bytes)
+            return await read_body(headers, receive, worker.config.max_body_bytes)
         except asyncio.CancelledError:
             raise self._if_late(408) from None
-        if scope["method"] == "GET" or (not body and endpoint.request is ModelRequest):
-            return endpoint.request()
-        return parse(endpoint.request, body)
 
     def _if_late(self, status: int) -> BaseException:
         """What a cancelled request is: late, if the tick cancelled it; else the server is ending."""
@@ -240,38 +188,6 @@ def _document(tokens: bool) -> bytes:
     return json_of(document(tokens=tokens))
 
 
-def _require(grant: Grant, kind: Kind, devices: Sequence[str]) -> None:
-    """Raises HttpError 403 unless the token is for this and for each device, known to us or not."""
-    if not grant.may(kind) or not all(map(grant.allows, devices)):
-        raise refused(FORBIDDEN)
-    if len(devices) > 1:
-        grant.charge(len(devices) - 1)
-
-
-class _Pool:
-    """One thread for work that may block; a full queue or a stuck store is a quick 503, not a pile-up."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._threads = ThreadPoolExecutor(1, thread_name_prefix=name)
-        self._waiting = 0
-        self._stuck: Future[object] | None = None
-
-    async def run(self, config: ServingConfig, work: Callable[..., object], *arguments: object) -> object:
-        """``work(*arguments)`` on the thread. Raises HttpError 503."""
-        if self._stuck is not None and not self._stuck.done():
-            raise HttpError(503, "store_slow", "the store does not answer; ask again", headers=_SOON)
-        if self._waiting >= _QUEUES.get(self._name, config.max_waiting):
-            raise HttpError(503, "overloaded", "too many requests are waiting; ask again", headers=_SOON)
-        # Beside the hot path there is time: the first confirmation opens a database, an explanation loads a model.
-        patience = config.store_timeout_s if self._name == "features" else 0.9 * config.timeout_s
-        self._waiting += 1
-        doing = self._threads.submit(work, *arguments)
-        try:
-            return await asyncio.wait_for(asyncio.wrap_future(doing), patience)
-        except TimeoutError:
-            if not doing.cancel():
-                self._stuck = doing  # it still blocks the thread: nobody else need wait to learn that
-            raise HttpError(503, "store_slow", "the store did not answer in time; ask again", headers=_SOON) from None
-        finally:
-            self._waiting -= 1
+def _inline(worker: Worker, endpoint: Endpoint) -> bool:
+    """Whether the event loop itself may answer: nothing is waited for."""
+    return endpoint.pool == "none" or (endpoint.pool == "features" and worker.application.inline)

@@ -20,13 +20,15 @@ import ctypes
 import signal
 import socket
 import struct
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Coroutine, Iterable, MutableMapping
 from types import FrameType
 from typing import Any, Final
 
 import structlog
 
+from bentos.admission import Admission
 from bentos.http import CLOSE, App, Receive, Scope, Send, json_of, request_id, send_json
+from bentos.protocol import ShortWay
 
 log = structlog.get_logger(__name__)
 
@@ -82,10 +84,13 @@ def supervise() -> None:
 class Drain:
     """An ASGI app around a worker's whole app. Costs a call a request while nothing is being stopped."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, short: ShortWay | None = None) -> None:
+        """``short``: the way past this that uvicorn's connections are to have while nothing is being stopped."""
         self._app = app
+        self._short = short
         self._leaving = False
-        self._stopping: asyncio.Task[None] | None = None
+        self._admission: Admission | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand on; while stopping, end the connection with the answer."""
@@ -104,22 +109,36 @@ class Drain:
             server = getattr(theirs, "__self__", None)
             if not hasattr(server, "server_state"):
                 continue
+            if self._short is not None:
+                self._short.install(server)
+            if self._admission is None:
+                self._admission = Admission(loop)
+                self._do(self._admission.watch(server))
 
             def stop(number: int, frame: FrameType | None, theirs: Any = theirs, server: Any = server) -> None:
                 if self._leaving:  # told twice: at once, then
                     theirs(number, frame)
                     return
                 self._leaving = True
+                if self._short is not None:
+                    self._short.close()
                 loop.call_soon_threadsafe(self._begin, server, lambda: theirs(number, None))
 
             signal.signal(number, stop)
 
     def _begin(self, server: Any, stop: Any) -> None:
-        self._stopping = asyncio.ensure_future(self._drain(server, stop))
+        self._do(self._drain(server, stop))
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _drain(self, server: Any, stop: Any) -> None:
         try:
             await asyncio.sleep(LET_IN_S)
+            if self._admission is not None:
+                self._admission.close()
             for listening in server.servers:
                 listening.close()
             for _ in range(int(DRAIN_S / LOOK_S)):

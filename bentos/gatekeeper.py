@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,15 +80,17 @@ def is_near(client: Sequence[Any] | None) -> bool:
     return bool((mapped or address).is_loopback)
 
 
-def authorize(keeper: Gatekeeper, scope: MutableMapping[str, Any]) -> Grant | Refusal:
-    """Who sends this request (an ASGI HTTP scope), or why it is refused.
+def authorize(
+    keeper: Gatekeeper, headers: Sequence[tuple[bytes, bytes]], client: Sequence[Any] | None
+) -> Grant | Refusal:
+    """What who sends these headers (names in lower case) may, or why it is refused. ``client``: the peer's address.
 
     An open door is for this machine only, also where the server was started around ``bentos.launch``.
     """
     if not keeper.asks:
-        return EVERYTHING if is_near(scope.get("client")) else UNAUTHORIZED
+        return EVERYTHING if is_near(client) else UNAUTHORIZED
     found = None
-    for name, value in scope["headers"]:
+    for name, value in headers:
         if name == b"authorization":
             if found is not None:
                 return UNAUTHORIZED  # two credentials are none

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
@@ -19,12 +19,15 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = dict[bytes, bytes]
+HeaderList = Sequence[tuple[bytes, bytes]]
 
 Request = TypeVar("Request", bound=BaseModel)
 
 _OWN_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 CLOSE = (b"connection", b"close")
 """This connection ends with the answer."""
+SOON = ((b"retry-after", b"1"),)
+"""It is worth asking again."""
 
 _random = random.Random()
 """Seeded by the system, once per process: asking it for every request costs more than routing the request."""
@@ -54,6 +57,17 @@ class HttpError(Exception):
         """The one shape of every error."""
         fault = ErrorAnswer(error=Fault(code=self.code, message=self.message, field=self.field))
         return fault.model_dump_json(exclude_none=True).encode()
+
+
+class Reply(NamedTuple):
+    """An answer ready to be sent."""
+
+    status: int
+    body: bytes
+    ident: bytes
+    """Of the request."""
+    headers: HeaderList
+    """Beyond those every answer has."""
 
 
 def request_id(headers: Headers) -> bytes:

@@ -14,6 +14,7 @@ import bentoml
 from bentos.config import load_config
 from bentos.door import Door
 from bentos.drain import Drain, supervise
+from bentos.endpoints import SHORT
 from bentos.http import App
 from bentos.messages import (
     ConfirmAnswer,
@@ -26,6 +27,7 @@ from bentos.messages import (
     WhereParkedRequest,
 )
 from bentos.messages_explain import CorrectAnswer, CorrectRequest, ExplainAnswer, ExplainRequest
+from bentos.protocol import ShortWay
 from parked.tokens import EVERYTHING
 
 if TYPE_CHECKING:
@@ -46,7 +48,8 @@ class Fronted(bentoml.Service):  # type: ignore[misc]
 
     def to_asgi(self, is_main: bool = True) -> App:
         """The worker's ASGI app."""
-        return Drain(Door(super().to_asgi(is_main), worker=_worker))
+        door = Door(super().to_asgi(is_main), worker=_worker)
+        return Drain(door, ShortWay(SHORT, door.at_once))
 
     def has_custom_command(self) -> bool:
         """Asked by BentoML's supervisor when all is up, by its main thread: the moment to see to its stopping."""

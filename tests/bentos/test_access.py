@@ -164,7 +164,7 @@ def test_an_open_door_is_for_this_machine_only_however_the_server_was_started(
     client: tuple[str, int] | None, near: bool
 ) -> None:
     assert is_near(client) == near
-    assert authorize(OPEN, {"client": client, "headers": []}) is (EVERYTHING if near else UNAUTHORIZED)
+    assert authorize(OPEN, [], client) is (EVERYTHING if near else UNAUTHORIZED)
 
 
 def test_what_a_proxy_on_this_machine_brings_from_elsewhere_needs_a_token(served: Served) -> None:

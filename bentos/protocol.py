@@ -1,0 +1,171 @@
+"""uvicorn's HTTP protocol with a short way for questions that have arrived whole and need not wait.
+
+A task, an ASGI scope and three messages are worth their price where an answer waits for something. Ours mostly waits
+for nothing, and that machinery costs a quarter of it (docs/adr/0015). So a question that is read whole in one piece is
+answered where it is read. Whatever is unusual (another path or method, HTTP/1.0, a body in pieces, a client that
+closes, reads slowly or expects ``100 Continue``, a question behind one that is still being answered) goes uvicorn's own
+way, and so does everything while a worker is being stopped.
+"""
+
+# mypy: disable-error-code="misc"
+from __future__ import annotations
+
+import logging
+from asyncio.events import TimerHandle
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from bentos.http import HeaderList, Reply
+
+Answer = Callable[[str, HeaderList, bytes, Sequence[Any] | None], Reply | None]
+"""(path, headers, body, the peer's address) → the reply; None: this is to go uvicorn's way."""
+
+
+class ShortWay:
+    """What all connections of a worker share."""
+
+    def __init__(self, paths: Iterable[str], answer: Answer) -> None:
+        """``paths``: whose POSTs may go the short way. ``answer`` never raises."""
+        self.paths = {path.encode(): path for path in paths}
+        self.answer = answer
+        self._dated: Any = None
+        self._heads: dict[int, bytes] = {}
+
+    def close(self) -> None:
+        """From now on everything goes uvicorn's way."""
+        self.paths = {}
+
+    def head(self, status: int, dated: list[tuple[bytes, bytes]]) -> bytes:
+        """A reply's beginning. ``dated``: uvicorn's own headers, a new list every second."""
+        if dated is not self._dated:
+            self._dated, self._heads = dated, {}
+        found = self._heads.get(status)
+        if found is None:
+            lines = b"".join([b"%b: %b\r\n" % header for header in dated])
+            found = STATUS_LINE[status] + lines + b"content-type: application/json\r\ncontent-length: "
+            self._heads[status] = found
+        return found
+
+    def install(self, server: Any) -> None:
+        """Take the place of the protocol of a ``uvicorn.Server``, for connections made from now on."""
+        if server.config.http_protocol_class is HttpToolsProtocol and not server.config.root_path:
+            server.config.http_protocol_class = partial(Protocol, short=self)
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(self, *arguments: Any, short: ShortWay, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._short = short
+        self._logs = self.access_log and self.access_logger.isEnabledFor(logging.INFO)
+        self._held: bytes | None = None
+        """The body so far of a question that may go the short way; None: there is none."""
+        self._asking = False
+        """A request has begun to arrive and has not been answered the short way."""
+        self._quiet_since = 0.0
+        self._timer: TimerHandle | None = None
+
+    def on_message_begin(self) -> None:
+        """A request begins; the scope it may never need is made in ``_usual``."""
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+        self._asking = True
+
+    def on_headers_complete(self) -> None:
+        """Hold a question back until it is whole, if it may go the short way."""
+        parser = self.parser
+        if (
+            self.url in self._short.paths
+            and parser.get_method() == b"POST"
+            and parser.get_http_version() == "1.1"
+            and parser.should_keep_alive()
+            and not parser.should_upgrade()
+            and not self.expect_100_continue
+            and not self.flow.write_paused
+            and (self.cycle is None or self.cycle.response_complete)
+            and not self._logs
+            and self.limit_concurrency is None
+        ):
+            self._held = b""
+        else:
+            self._usual()
+
+    def on_body(self, body: bytes) -> None:
+        """Part of a body."""
+        if self._held is None:
+            super().on_body(body)
+        else:
+            self._held += body
+
+    def on_message_complete(self) -> None:
+        """Answer what was held back."""
+        body = self._held
+        if body is not None:
+            path = self._short.paths.get(self.url)
+            reply = None if path is None else self._short.answer(path, self.headers, body, self.client)
+            if reply is not None:
+                self._held = None
+                self._reply(reply)
+                return
+            self._let_go()
+        super().on_message_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """What was held back and is not whole by the end of ``data`` goes uvicorn's way after all."""
+        super().data_received(data)
+        if self._held is not None:
+            if self.transport.is_closing():  # what came was no HTTP; it has been told so
+                self._held = None
+            else:
+                self._let_go()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The end."""
+        super().connection_lost(exc)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _let_go(self) -> None:
+        body, self._held = self._held, None
+        self._usual()
+        if body:
+            super().on_body(body)
+
+    def _usual(self) -> None:
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers.extend(headers)
+        super().on_headers_complete()
+
+    def _reply(self, reply: Reply) -> None:
+        status, body, ident, more = reply
+        parts = [
+            self._short.head(status, self.server_state.default_headers),
+            b"%d\r\nx-request-id: %b\r\n" % (len(body), ident),
+            *[b"%b: %b\r\n" % header for header in more],
+            b"\r\n",
+            body,
+        ]
+        self.transport.write(b"".join(parts))
+        self.server_state.total_requests += 1
+        self._asking = False
+        self._quiet_since = self.loop.time()
+        if self._timer is None:  # one that looks now and then, where uvicorn sets and cancels one with every request
+            self._timer = self.loop.call_later(self.timeout_keep_alive, self._look)
+
+    def _look(self) -> None:
+        """End a connection that was kept alive for nothing, unless that is uvicorn's to see to."""
+        self._timer = None
+        if self._asking or self.timeout_keep_alive_task is not None:
+            return
+        left = self._quiet_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._timer = self.loop.call_later(left, self._look)
+        else:
+            self.timeout_keep_alive_handler()

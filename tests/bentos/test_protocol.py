@@ -1,0 +1,261 @@
+"""The short way beside uvicorn's own: the same replies, in the same order, whatever the pieces they come in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+import uvicorn
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bentos.admission import Admission
+from bentos.http import HeaderList, Reply
+from bentos.protocol import ShortWay
+
+SHORT, LONG = "/short", "/long"
+
+
+class Served:
+    """uvicorn on a free port, whose app and short way both say what they were asked, and which of them was."""
+
+    def __init__(self, **config: Any) -> None:
+        self.waits: set[bytes] = set()
+        """Bodies that are not for the short way."""
+        self.by: list[str] = []
+        self.short = ShortWay([SHORT], self._answer)
+        log = logging.getLogger("uvicorn.access")
+        log.setLevel(logging.WARNING)
+        made = uvicorn.Config(
+            self._app,
+            interface="asgi3",
+            loop="asyncio",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            **config,
+        )
+        self.server = uvicorn.Server(made)
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self.socket.getsockname()[1]
+
+    def _answer(self, path: str, headers: HeaderList, body: bytes, client: Sequence[Any] | None) -> Reply | None:
+        assert client is not None
+        assert client[0] == "127.0.0.1"
+        if body in self.waits:
+            return None
+        self.by.append("short")
+        status = 200 if body != b"bad" else 422
+        more = [(b"retry-after", b"1")] if body == b"bad" else []
+        return Reply(status, path.encode() + b" " + body, dict(headers).get(b"x-request-id", b"-"), more)
+
+    async def _app(self, scope: Any, receive: Any, send: Any) -> None:
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        self.by.append("long")
+        ident = dict(scope["headers"]).get(b"x-request-id", b"-")
+        said = scope["path"].encode() + b" " + body
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(said)),
+            (b"x-request-id", ident),
+        ]
+        await asyncio.sleep(0)
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": said})
+
+    def run(self, client: Callable[[Served], Awaitable[None]]) -> None:
+        """Serve while ``client`` asks."""
+
+        async def both() -> None:
+            self.server.config.load()
+            self.short.install(self.server)
+            serving = asyncio.create_task(self.server._serve([self.socket]))
+            while not self.server.started:
+                await asyncio.sleep(0.001)
+            try:
+                await asyncio.wait_for(client(self), 30)
+            finally:
+                self.server.should_exit = True
+                await serving
+
+        asyncio.run(both())
+
+
+def post(path: str, body: bytes, ident: str = "-", *headers: str, version: str = "1.1", method: str = "POST") -> bytes:
+    lines = [f"{method} {path} HTTP/{version}", "host: x", f"x-request-id: {ident}", *headers]
+    if not any(line.lower().startswith("transfer-encoding") for line in headers):
+        lines.append(f"content-length: {len(body)}")
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+async def replies(reader: asyncio.StreamReader, count: int) -> list[tuple[int, dict[bytes, bytes], bytes]]:
+    told = []
+    for _ in range(count):
+        status, *lines = (await reader.readuntil(b"\r\n\r\n"))[:-4].split(b"\r\n")
+        headers = dict(line.split(b": ", 1) for line in lines)
+        told.append((int(status.split()[1]), headers, await reader.readexactly(int(headers[b"content-length"]))))
+    return told
+
+
+REQUEST = st.tuples(
+    st.sampled_from([SHORT, LONG, SHORT + "?x=1"]), st.sampled_from([b"", b"hello", b"wait", b"bad", b"y" * 3000])
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(REQUEST, min_size=1, max_size=8), st.data())
+def test_replies_come_in_order_however_requests_are_cut(asked: list[tuple[str, bytes]], data: st.DataObject) -> None:
+    wire = b"".join(post(path, body, str(n)) for n, (path, body) in enumerate(asked))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(wire)), max_size=6)))
+
+    async def client(served: Served) -> None:
+        served.waits.add(b"wait")
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        for start, end in zip([0, *cuts], [*cuts, len(wire)], strict=True):
+            writer.write(wire[start:end])
+            await writer.drain()
+            await asyncio.sleep(0.001)
+        told = await replies(reader, len(asked))
+        writer.close()
+        for n, ((path, body), (_, headers, said)) in enumerate(zip(asked, told, strict=True)):
+            assert headers[b"x-request-id"] == str(n).encode()
+            assert said == path.removesuffix("?x=1").encode() + b" " + body
+        assert len(served.by) == len(asked)
+
+    Served().run(client)
+
+
+@pytest.mark.parametrize(
+    ("sent", "way"),
+    [
+        (post(SHORT, b"a"), "short"),
+        (post(SHORT, b"a", "-", "content-type: application/json", "authorization: Bearer x"), "short"),
+        (post(SHORT, b"3\r\nabc\r\n0\r\n\r\n", "-", "transfer-encoding: chunked"), "short"),
+        (post(LONG, b"a"), "long"),
+        (post(SHORT, b"", method="GET"), "long"),
+        (post(SHORT, b"a", version="1.0"), "long"),
+        (post(SHORT, b"a", "-", "connection: close"), "long"),
+        (post(SHORT, b"a", "-", "upgrade: h2c", "connection: upgrade"), "long"),
+    ],
+)
+def test_what_is_unusual_goes_uvicorns_way(sent: bytes, way: str) -> None:
+    async def client(served: Served) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(sent)
+        ((status, headers, _),) = await replies(reader, 1)
+        assert (status, served.by) == (200, [way])
+        assert b"date" in headers
+        if b"connection: close" in sent or b"HTTP/1.0" in sent:
+            assert await reader.read() == b""
+        writer.close()
+
+    Served().run(client)
+
+
+def test_who_expects_to_be_told_to_go_on_is_told() -> None:
+    async def client(served: Served) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        head, body = post(SHORT, b"hello", "-", "expect: 100-continue").split(b"\r\n\r\n")
+        writer.write(head + b"\r\n\r\n")
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(body)
+        assert (await replies(reader, 1))[0][2] == b"/short hello"
+        writer.close()
+
+    Served().run(client)
+
+
+def test_an_error_has_its_status_and_headers() -> None:
+    async def client(served: Served) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(post(SHORT, b"bad", "me"))
+        ((status, headers, _),) = await replies(reader, 1)
+        assert status == 422
+        assert headers[b"retry-after"] == b"1"
+        assert headers[b"x-request-id"] == b"me"
+        assert headers[b"content-type"] == b"application/json"
+        writer.close()
+
+    Served().run(client)
+
+
+def test_what_is_no_http_is_400_and_the_end() -> None:
+    async def client(served: Served) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(post(SHORT, b"a") + b"GARBAGE\r\n\r\n")
+        assert (await replies(reader, 1))[0][2] == b"/short a"
+        assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+        writer.write(post(SHORT, b"a")[:-1])
+        writer.close()
+        assert served.by == ["short"]
+
+    Served().run(client)
+
+
+@pytest.mark.parametrize("path", [SHORT, LONG])
+def test_a_connection_kept_alive_for_nothing_ends(path: str) -> None:
+    async def client(served: Served) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        for asked in (SHORT, path):
+            writer.write(post(asked, b"a"))
+            await replies(reader, 1)
+        began = asyncio.get_running_loop().time()
+        assert await reader.read() == b""
+        assert asyncio.get_running_loop().time() - began > 0.5
+        writer.close()
+
+    Served(timeout_keep_alive=1).run(client)
+
+
+def test_a_connection_in_use_does_not_end() -> None:
+    async def client(served: Served) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        for _ in range(12):
+            writer.write(post(SHORT, b"a"))
+            await replies(reader, 1)
+            await asyncio.sleep(0.2)
+        writer.close()
+
+    Served(timeout_keep_alive=1).run(client)
+
+
+def test_closed_everything_goes_uvicorns_way_also_what_is_half_here() -> None:
+    async def client(served: Served) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        half, rest = post(SHORT, b"a")[:-1], b"a"
+        writer.write(half)
+        await asyncio.sleep(0.05)
+        served.short.close()
+        writer.write(rest + post(SHORT, b"b"))
+        told = await replies(reader, 2)
+        assert [said for *_, said in told] == [b"/short a", b"/short b"]
+        assert served.by == ["long", "long"]
+        writer.close()
+
+    Served().run(client)
+
+
+def test_all_who_knock_are_let_in_and_none_after_the_end() -> None:
+    async def client(served: Served) -> None:
+        admission = Admission(asyncio.get_running_loop())
+        await admission.watch(served.server)
+        for listening in served.server.servers:
+            listening.close()  # uvicorn's own
+        pairs = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", served.port) for _ in range(40)))
+        for reader, writer in pairs:
+            writer.write(post(SHORT, b"a"))
+            assert (await replies(reader, 1))[0][0] == 200
+            writer.close()
+        admission.close()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", served.port)
+
+    Served().run(client)
