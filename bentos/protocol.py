@@ -14,21 +14,31 @@ import logging
 from asyncio.events import TimerHandle
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from bentos.http import HeaderList, Reply
+from bentos.http import CLOSE, HeaderList, HttpError, Reply, late, request_id
 
 Answer = Callable[[str, HeaderList, bytes, Sequence[Any] | None], Reply | None]
 """(path, headers, body, the peer's address) → the reply; None: this is to go uvicorn's way."""
 
 
+HEAD_BYTES: Final = 32_768
+"""Of a request's line and headers. Tokens and ids take less than one thousand."""
+
+
+_TOO_LONG: Final = HttpError(
+    431, "head_too_large", f"the request's headers are larger than {HEAD_BYTES} bytes", headers=(CLOSE,)
+)
+
+
 class ShortWay:
     """What all connections of a worker share."""
 
-    def __init__(self, paths: Iterable[str], answer: Answer) -> None:
-        """``paths``: whose POSTs may go the short way. ``answer`` never raises."""
+    def __init__(self, paths: Iterable[str], answer: Answer, head_s: float = 2.0) -> None:
+        """``paths``: whose POSTs may go the short way. ``answer`` never raises. ``head_s``: for a head to arrive."""
+        self.head_s = head_s
         self.paths = {path.encode(): path for path in paths}
         self.answer = answer
         self._dated: Any = None
@@ -68,18 +78,26 @@ class Protocol(HttpToolsProtocol):
         """A request has begun to arrive and has not been answered the short way."""
         self._quiet_since = 0.0
         self._timer: TimerHandle | None = None
+        self._heading = False
+        """A head has begun to arrive."""
+        self._head_bytes = 0
+        self._head_timer: TimerHandle | None = None
+        self._refusal: HttpError | None = None
 
     def on_message_begin(self) -> None:
         """A request begins; the scope it may never need is made in ``_usual``."""
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
-        self._asking = True
+        self._asking = self._heading = True
 
     def on_headers_complete(self) -> None:
         """Hold a question back until it is whole, if it may go the short way."""
         parser = self.parser
-        if (
+        self._heading = False
+        if self._head_bytes > HEAD_BYTES and _size(self.url, self.headers) > HEAD_BYTES:
+            self._refusal, self._held = _TOO_LONG, b""
+        elif (
             self.url in self._short.paths
             and parser.get_method() == b"POST"
             and parser.get_http_version() == "1.1"
@@ -105,7 +123,7 @@ class Protocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Answer what was held back."""
         body = self._held
-        if body is not None:
+        if body is not None and self._refusal is None:
             path = self._short.paths.get(self.url)
             reply = None if path is None else self._short.answer(path, self.headers, body, self.client)
             if reply is not None:
@@ -113,22 +131,49 @@ class Protocol(HttpToolsProtocol):
                 self._reply(reply)
                 return
             self._let_go()
-        super().on_message_complete()
+        if self._refusal is None:
+            super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
         """What was held back and is not whole by the end of ``data`` goes uvicorn's way after all."""
+        self._head_bytes = self._head_bytes + len(data) if self._heading else len(data)
         super().data_received(data)
-        if self._held is not None:
+        if self._held is not None and self._refusal is None:
             if self.transport.is_closing():  # what came was no HTTP; it has been told so
                 self._held = None
             else:
                 self._let_go()
+        if self._heading or self._head_timer is not None or self._refusal is not None:
+            self._head_left_open()
+
+    def send_400_response(self, msg: str) -> None:
+        """What came is no HTTP."""
+        self._refuse(HttpError(400, "invalid_http", msg, headers=(CLOSE,)))
+
+    def _head_left_open(self) -> None:
+        """See to a head that is not whole, or was until now, or is too long."""
+        if self._heading and self._head_bytes > 2 * HEAD_BYTES:
+            self._refusal = _TOO_LONG
+        if self._refusal is not None:
+            self._refuse(self._refusal)
+        if self._heading and self._refusal is None and not self.transport.is_closing():
+            if self._head_timer is None:
+                self._head_timer = self.loop.call_later(self._short.head_s, self._refuse, late(408))
+        elif self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _refuse(self, error: HttpError) -> None:
+        if not self.transport.is_closing():
+            self._write(Reply(error.status, error.body(), request_id({}), error.headers))
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The end."""
         super().connection_lost(exc)
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._head_timer):
+            if timer is not None:
+                timer.cancel()
 
     def _let_go(self) -> None:
         body, self._held = self._held, None
@@ -143,7 +188,7 @@ class Protocol(HttpToolsProtocol):
         self.headers.extend(headers)
         super().on_headers_complete()
 
-    def _reply(self, reply: Reply) -> None:
+    def _write(self, reply: Reply) -> None:
         status, body, ident, more = reply
         parts = [
             self._short.head(status, self.server_state.default_headers),
@@ -153,6 +198,9 @@ class Protocol(HttpToolsProtocol):
             body,
         ]
         self.transport.write(b"".join(parts))
+
+    def _reply(self, reply: Reply) -> None:
+        self._write(reply)
         self.server_state.total_requests += 1
         self._asking = False
         self._quiet_since = self.loop.time()
@@ -169,3 +217,7 @@ class Protocol(HttpToolsProtocol):
             self._timer = self.loop.call_later(left, self._look)
         else:
             self.timeout_keep_alive_handler()
+
+
+def _size(url: bytes, headers: HeaderList) -> int:
+    return len(url) + sum(len(name) + len(value) for name, value in headers)

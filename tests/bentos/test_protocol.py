@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from bentos.admission import Admission
 from bentos.http import HeaderList, Reply
-from bentos.protocol import ShortWay
+from bentos.protocol import HEAD_BYTES, ShortWay
 
 SHORT, LONG = "/short", "/long"
 
@@ -192,7 +193,10 @@ def test_what_is_no_http_is_400_and_the_end() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
         writer.write(post(SHORT, b"a") + b"GARBAGE\r\n\r\n")
         assert (await replies(reader, 1))[0][2] == b"/short a"
-        assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+        ((status, headers, said),) = await replies(reader, 1)
+        assert (status, json.loads(said)["error"]["code"]) == (400, "invalid_http")
+        assert b"x-request-id" in headers
+        assert await reader.read() == b""
         writer.write(post(SHORT, b"a")[:-1])
         writer.close()
         assert served.by == ["short"]
@@ -257,5 +261,53 @@ def test_all_who_knock_are_let_in_and_none_after_the_end() -> None:
         admission.close()
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", served.port)
+
+    Served().run(client)
+
+
+@pytest.mark.parametrize("path", [SHORT, LONG])
+@pytest.mark.parametrize("more", [["x-a: " + "y" * 200_000], [f"x-{n}: y" for n in range(5000)]], ids=["long", "many"])
+def test_a_head_too_large_is_431_and_the_end(path: str, more: list[str]) -> None:
+    async def client(served: Served) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(post(path, b"a", "-", *more))
+        ((status, _, said),) = await replies(reader, 1)
+        assert (status, json.loads(said)["error"]["code"]) == (431, "head_too_large")
+        writer.close()
+        assert served.by == []
+
+    Served().run(client)
+
+
+def test_a_head_that_never_ends_is_431_before_it_fills_the_memory() -> None:
+    async def client(served: Served) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(b"POST /short HTTP/1.1\r\nx-a: ")
+        sent = 0
+        while not reader._buffer and sent < 100 * HEAD_BYTES:  # type: ignore[attr-defined]
+            writer.write(b"y" * 8192)
+            sent += 8192
+            await asyncio.sleep(0.001)
+        assert (await replies(reader, 1))[0][0] == 431
+        assert sent < 20 * HEAD_BYTES
+        writer.close()
+
+    Served().run(client)
+
+
+def test_a_head_that_is_not_whole_in_time_is_408_and_one_that_is_slow_is_answered() -> None:
+    async def client(served: Served) -> None:
+        served.short.head_s = 0.5
+        wire = post(SHORT, b"a")
+        for pause, status in ((0.1, 200), (2.0, 408)):
+            reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+            for piece in (wire[:20], wire[20:40]):
+                writer.write(piece)
+                await asyncio.sleep(pause / 2)
+            if status == 200:
+                writer.write(wire[40:])
+                await asyncio.sleep(0.6)
+            assert (await replies(reader, 1))[0][0] == status
+            writer.close()
 
     Served().run(client)
