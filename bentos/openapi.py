@@ -51,6 +51,11 @@ ERRORS: Final[dict[int, tuple[str, str, str]]] = {
     415: ("unsupported_media_type", "another media type than application/json", "send application/json"),
     422: ("invalid_request", "JSON, but not this request; field names the place", "Field required"),
     429: ("rate_limited", "this token asks faster than it may", "too many requests with this token; slow down"),
+    431: (
+        "head_too_large",
+        "the line and headers are larger than 32 KiB",
+        "the request's headers are larger than 32768 bytes",
+    ),
     500: ("internal", "our mistake, in the server's log", "the request failed; the server's log says why"),
     504: ("timeout", "the request took too long", "the request took too long; ask again"),
     503: ("not_ready", "starting, overloaded, or the store is slow: ask again", "no model is published"),
@@ -70,7 +75,7 @@ _HEADERS: Final[dict[int, dict[str, Any]]] = {
     429: {"Retry-After": {"schema": {"type": "integer", "minimum": 1}, "description": "seconds"}},
     503: {"Retry-After": {"schema": {"type": "integer", "minimum": 1}, "description": "seconds; not always there"}},
 }
-_ALWAYS: Final = (400, 401, 403, 405, 408, 413, 415, 422, 429, 500, 503, 504)
+_ALWAYS: Final = (400, 401, 403, 405, 408, 413, 415, 422, 429, 431, 500, 503, 504)
 
 _OPERATIONS: Final[tuple[tuple[str, str, type[BaseModel] | None, type[BaseModel], str, tuple[int, ...]], ...]] = (
     ("/where_parked", "post", WhereParkedRequest, WhereParkedAnswer, "Where is the vehicle of this phone's owner?", ()),
