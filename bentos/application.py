@@ -24,7 +24,16 @@ from bentos.messages import (
     WhereParkedRequest,
 )
 from bentos.metrics import Metrics
-from bentos.ports import CandidateKey, Confirmation, DeviceFacts, FeatureSource, LabelSink, NotReadyError
+from bentos.ports import (
+    CandidateKey,
+    Confirmation,
+    DeviceFacts,
+    FeatureSource,
+    LabelSink,
+    Namespace,
+    NotReadyError,
+    label_key,
+)
 from bentos.prediction_log import PredictionLog
 from bentos.scorer import Fed
 from bentos.waiting import Answered
@@ -122,11 +131,11 @@ class Application:
             self._keep(champion, answer, now_us, "score", keys, ranks, fed, probabilities)
         return answer
 
-    def confirm(self, request: ConfirmRequest) -> ConfirmAnswer:
+    def confirm(self, request: ConfirmRequest, namespace: Namespace = "confirm") -> ConfirmAnswer:
         """Keep what a person says as a label; the same key is one label, however often it is sent.
 
-        Needs neither model nor features. Raises ConflictError where the key belongs to another confirmation, InputError
-        for a moment still to come.
+        ``namespace``: whose key it is. Needs neither model nor features. Raises ConflictError where the key belongs to
+        another confirmation, InputError for a moment still to come.
         """
         now = self._clock()
         if request.at > now + CLOCKS_APART:
@@ -134,7 +143,7 @@ class Application:
         added = self._labels.add(
             Confirmation(
                 # A client's key is its own affair: two devices may choose the same one.
-                key=f"{request.device_id}/{request.key}" if request.key else None,
+                key=label_key(namespace, request.device_id, request.key) if request.key else None,
                 device_id=request.device_id,
                 at=request.at,
                 lat=request.lat,

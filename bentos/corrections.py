@@ -8,7 +8,7 @@ from typing import Literal
 from bentos.logged import AnswerLog, LoggedAnswer
 from bentos.messages import ConfirmAnswer, ConfirmRequest
 from bentos.messages_explain import CorrectAnswer, CorrectRequest
-from bentos.ports import Spot
+from bentos.ports import Namespace, Spot
 from parked.clock import from_us
 from parked.errors import ConflictError
 from parked.tokens import Grant
@@ -25,10 +25,10 @@ class Corrections:
         *,
         threshold: Callable[[str], float],
         spot: Callable[[str, str], Spot | None],
-        confirm: Callable[[ConfirmRequest], ConfirmAnswer],
+        confirm: Callable[[ConfirmRequest, Namespace], ConfirmAnswer],
     ) -> None:
         """``threshold``: of a model by its tag; ``spot``: (device, candidate) → where it lies, None where nobody knows
-        (raises NotReadyError); ``confirm`` stores one label, once."""
+        (raises NotReadyError); ``confirm`` stores one label, once, under a key of that namespace."""
         self._answers = answers
         self._threshold = threshold
         self._spot = spot
@@ -55,7 +55,7 @@ class Corrections:
                     lon=actual.lon,
                     verdict="parked",
                     answer_id=logged.answer_id,
-                    key=request.key and f"correct/{request.key}",
+                    key=request.key,
                 )
             )
         # The true place first: it alone can still be refused, and then nothing is stored.
@@ -63,12 +63,14 @@ class Corrections:
         return CorrectAnswer(stored=True, labels=[one.verdict for one in told], duplicate=not any(stored))
 
     def _store(self, told: ConfirmRequest) -> bool:
+        if told.verdict == "parked":
+            return not self._confirm(told, "actual").duplicate
         try:
-            return not self._confirm(told).duplicate
+            return not self._confirm(told, "wrong").duplicate
         except ConflictError:
-            if told.verdict == "not_parked":
-                return False  # said before; the spot's place was refined since, the judgment stands where it was made
-            raise
+            # Nobody else can choose a key of this namespace, so it is this very judgment, said before. The spot's place
+            # was refined since; the judgment stands where it was made.
+            return False
 
     def _denial(self, logged: LoggedAnswer, device_id: str) -> ConfirmRequest:
         """``not_parked`` where the answer had put the vehicle."""
@@ -84,7 +86,7 @@ class Corrections:
             lon=place.lon,
             verdict="not_parked",
             answer_id=logged.answer_id,
-            key=f"correct/{logged.answer_id}",
+            key=logged.answer_id,
         )
 
     def _device(self, logged: LoggedAnswer) -> str:

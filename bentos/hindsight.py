@@ -9,7 +9,7 @@ from bentos.explain import Explainer
 from bentos.logged import AnswerLog
 from bentos.messages import ConfirmAnswer, ConfirmRequest
 from bentos.messages_explain import CorrectAnswer, CorrectRequest, ExplainAnswer, ExplainRequest
-from bentos.ports import CandidateKey, FeatureSource, NotReadyError, Spot
+from bentos.ports import CandidateKey, FeatureSource, Namespace, NotReadyError, Spot
 from bentos.scorer import Scorer
 from feature_repo.services import ANSWERED_V1
 from parked.errors import NotFoundError
@@ -25,7 +25,7 @@ class Hindsight:
         *,
         load: Callable[[str], Scorer],
         source: Callable[[], FeatureSource | None],
-        confirm: Callable[[ConfirmRequest], ConfirmAnswer],
+        confirm: Callable[[ConfirmRequest, Namespace], ConfirmAnswer],
     ) -> None:
         """``load``: model tag → scorer (raises NotFoundError); ``source`` None until the store is open; ``confirm``
         stores a label once."""

@@ -95,12 +95,25 @@ class FeatureSource(Protocol):
         return scorer.evaluate(self.values(card.feature_service, card.features, keys))
 
 
+Namespace = Literal["confirm", "actual", "wrong"]
+"""Who chose a label's key: the client of ``/confirm``, the client of ``/correct``, or ``/correct`` itself."""
+
+
+def label_key(namespace: Namespace, device_id: str, key: str) -> str:
+    """The idempotency key of a label: no two (namespace, device, key) have the same, whatever is written in them.
+
+    >>> label_key("confirm", "a", "b/c"), label_key("confirm", "a/b", "c")
+    ('confirm:1:a:b/c', 'confirm:3:a/b:c')
+    """
+    return f"{namespace}:{len(device_id)}:{device_id}:{key}"
+
+
 @dataclass(frozen=True)
 class Confirmation:
     """What a person said about a moment and place."""
 
     key: str | None
-    """Idempotency key: the same key is one label, however often it is sent. None: the content is the key."""
+    """Idempotency key (``label_key``): the same key is one label, however often it is sent. None: the content is it."""
     device_id: str
     at: datetime
     lat: float

@@ -150,3 +150,20 @@ def test_a_key_used_for_another_place_is_a_conflict(client: httpx.Client) -> Non
     assert client.post("/correct", json=told).json()["duplicate"] is False
     assert client.post("/correct", json=told).json()["duplicate"] is True
     assert code(client.post("/correct", json=told | {"actual": one | {"lat": 1.0}})) == (409, "conflict")
+
+
+def test_what_a_client_chose_as_a_key_never_passes_for_a_correction(served: Served, client: httpx.Client) -> None:
+    answer = ask(client, "phone-corrected")
+    answer_id = answer["answer_id"]
+    said = {"device_id": "phone-corrected", "at": "2026-03-01T09:00:00Z", "lat": 1.0, "lon": 1.0, "verdict": "parked"}
+    for n, key in enumerate((answer_id, f"correct/{answer_id}", f"wrong:15:phone-corrected:{answer_id}")):
+        reply = client.post("/confirm", json=said | {"lat": 1.0 + n, "key": key})
+        assert reply.json() == {"stored": True, "duplicate": False}
+    actual = {"lat": 48.2, "lon": 11.8, "at": "2026-03-01T10:00:00Z"}
+    told = {"answer_id": answer_id, "wrong": True, "actual": actual, "key": answer_id}
+    first, again = (client.post("/correct", json=told).json() for _ in range(2))
+    assert (first["duplicate"], again["duplicate"]) == (False, True)
+    assert labels(served, f"answer {answer_id}") == [
+        ("not_parked", answer["spot"]["lat"], answer["spot"]["lon"], "2026-03-01 07:00:00"),
+        ("parked", 48.2, 11.8, "2026-03-01 10:00:00"),
+    ]

@@ -172,6 +172,13 @@ def test_a_key_used_for_something_else_is_a_conflict(client: httpx.Client) -> No
     assert client.post("/confirm", json=told | {"device_id": "another"}).json() == {"stored": True, "duplicate": False}
 
 
+def test_two_devices_never_share_a_key_whatever_is_written_in_them(client: httpx.Client) -> None:
+    for device_id, key in (("a", "b/c"), ("a/b", "c"), ("1:a", "b"), ("1", "a:b")):
+        told = CONFIRMATION | {"device_id": device_id, "key": key, "lat": 40.0 + len(device_id)}
+        for duplicate in (False, True):
+            assert client.post("/confirm", json=told).json() == {"stored": True, "duplicate": duplicate}
+
+
 def test_bentomls_own_routes_stay(client: httpx.Client) -> None:
     assert client.get("/livez").status_code == 200
     assert client.get("/readyz").json() == {"ready": True, "reasons": []}
