@@ -19,7 +19,7 @@ import structlog
 
 from bentos.scorer import Scorer, model_dir_of
 from bentos.trees import NotOursError, Trees, compile_trees
-from parked.errors import ParkedError
+from parked.errors import NotFoundError
 from parked.schemas import ACTIVITIES, FOLLOWED, STATUSES
 from parked.settings import Settings
 
@@ -74,12 +74,18 @@ def difference(scorer: Scorer, trees: Trees, rows: Sequence[Sequence[object]]) -
 
 
 def real_rows(settings: Settings, scorer: Scorer) -> list[list[object]]:
-    """Rows the model was trained on, evenly from its manifest's file; none where that is not here (a bento)."""
+    """Rows the model was trained on, evenly from its manifest's file; none where that is not here (a bento).
+
+    A manifest or file that is here and cannot be read is told in the log: the proof then rests on made rows alone.
+    """
     try:
         manifest = json.loads((model_dir_of(settings, scorer.tag) / "manifest.json").read_bytes())
-        file = pq.ParquetFile(settings.manifests_dir / Path(manifest["outcome"]["rows"]["file"]).name)
+        file = pq.ParquetFile(settings.manifests_dir / Path(manifest["recipe"]["rows"]["file"]).name)
         table = file.read(columns=scorer.card.features).select(scorer.card.features)
-    except (OSError, ParkedError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, NotFoundError):
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("training_rows_unreadable", model=scorer.tag, why=f"{type(error).__name__}: {error}")
         return []
     step = max(1, table.num_rows // REAL_ROWS)
     columns = [column.to_pylist() for column in table.take(list(range(0, table.num_rows, step))).columns]

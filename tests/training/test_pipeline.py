@@ -2,15 +2,20 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
+from bentos.proof import REAL_ROWS, real_rows, with_trees
+from bentos.scorer import load_scorer, model_dir_of
 from parked.errors import ConflictError, InternalError, NotFoundError
 from parked.pointer import read_pointer
+from parked.settings import load_settings
 from parked.worker_status import WorkerStatus, process_started, workers_dir, write_status
 from tests.training.conftest import CLOCK, Home, config_file
 from tests.training.world import AS_OF, make_world
@@ -81,6 +86,35 @@ def test_the_stored_model_and_its_card_score_as_the_fit_did(trained):
     rows = read_rows(home.settings.manifests_dir, stored.manifest.recipe.rows).head(50)
     by_card = [stored.card.probability(float(margin)) for margin in stored.fit.margins(rows)]
     assert stored.fit.score(rows) == pytest.approx(by_card, rel=1e-12)
+
+
+def test_a_server_proves_a_models_trees_on_the_rows_it_was_trained_on(trained):
+    home, model = trained
+    scorer = load_scorer(model_dir_of(home.settings, model.tag), model.tag)
+    rows = read_rows(home.settings.manifests_dir, read_manifest(model.manifest_path).recipe.rows)
+    real = real_rows(home.settings, scorer)
+    assert len(real) >= REAL_ROWS
+    every = len(rows) // REAL_ROWS
+    margins = load_model(home.settings, model.tag).fit.margins(rows)
+    assert scorer.catboost_margins(real).tolist() == margins[::every].tolist()
+    with capture_logs() as told:
+        assert with_trees(scorer, home.settings).trees is not None
+    assert [(line["event"], line["real_rows"]) for line in told] == [("trees_proved", len(real))]
+
+
+def test_a_manifest_that_is_there_and_names_no_rows_is_told(trained, tmp_path: Path):
+    home, model = trained
+    settings = load_settings(home=tmp_path)
+    folder = settings.bentoml_home / "models" / model.tag.replace(":", "/")
+    shutil.copytree(model_dir_of(home.settings, model.tag), folder)
+    scorer = load_scorer(folder, model.tag)
+    with capture_logs() as told:
+        assert real_rows(settings, scorer) == []  # as in a bento: the manifest came along, its rows did not
+    assert told == []
+    (folder / "manifest.json").write_text('{"recipe": {}}', encoding="utf-8")
+    with capture_logs() as told:
+        assert real_rows(settings, scorer) == []
+    assert [(line["event"], line["why"]) for line in told] == [("training_rows_unreadable", "KeyError: 'rows'")]
 
 
 @pytest.fixture
