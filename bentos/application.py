@@ -88,7 +88,8 @@ class Application:
         device_id = request.device_id
         facts = source.devices((device_id,))[0]
         candidates = known_at(facts.candidates, at_us) if facts else []
-        keys = [CandidateKey(device_id, c.candidate_id, c.cell, at_us) for c in candidates]
+        row = facts.row if facts else b""
+        keys = [CandidateKey(device_id, c.candidate_id, c.cell, at_us, row) for c in candidates]
         probabilities: Sequence[float] = ()
         if keys:
             probabilities, fed = source.evaluate(champion.scorer, keys)
@@ -112,9 +113,10 @@ class Application:
         for item, facts in zip(questions, known, strict=True):
             at_us = now_us if item.asked_at is None else to_us(item.asked_at)
             ranked, reason = _pick(item, facts, at_us)
+            row = facts.row if facts else b""
             places: list[Answer] = []
             for rank, candidate in ranked:
-                keys.append(CandidateKey(item.device_id, candidate.candidate_id, candidate.cell, at_us))
+                keys.append(CandidateKey(item.device_id, candidate.candidate_id, candidate.cell, at_us, row))
                 ranks.append(rank)
                 asked.append((places, candidate))
             results.append({"device_id": item.device_id, "reason": reason, "candidates": places})

@@ -14,6 +14,8 @@ from operator import itemgetter
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import msgpack
+
 from bentos.answer import Candidate
 from bentos.features import RANKS
 from bentos.packed_scorer import PackedScorer
@@ -92,11 +94,11 @@ class LmdbSource(FeatureSource):
     def devices(self, device_ids: Sequence[str]) -> list[DeviceFacts | None]:
         """One entry per id, in order; None for a device without a ``device_state``."""
         view = self._view[DEVICE]
-        rows = self._rows.rows([key_of(view, (device_id,)) for device_id in device_ids])
+        rows = self._rows.stored([key_of(view, (device_id,)) for device_id in device_ids])
         return [None if row is None else self._facts(name, row) for name, row in zip(device_ids, rows, strict=True)]
 
-    def _facts(self, device_id: str, row: tuple[Any, ...]) -> DeviceFacts | None:
-        row = self._whole(DEVICE, row)
+    def _facts(self, device_id: str, stored: bytes) -> DeviceFacts | None:
+        row = self._whole(DEVICE, msgpack.unpackb(stored, use_list=False))
         as_of_us, driving = self._as_of(row)
         if as_of_us is None:
             return None
@@ -110,7 +112,7 @@ class LmdbSource(FeatureSource):
                         name, cell or "", left_at_us, lat, lon, uncertainty_m, ended_at_us, return_m, reasons or ""
                     )
                 )
-        return DeviceFacts(device_id, tuple(candidates), bool(driving), as_of_us)
+        return DeviceFacts(device_id, tuple(candidates), bool(driving), as_of_us, stored)
 
     def values(self, service: str, names: Sequence[str], keys: Sequence[CandidateKey]) -> list[Values]:
         """The features ``names`` of FeatureService ``service``, one row per key, in order. Raises NotFoundError."""
@@ -118,7 +120,7 @@ class LmdbSource(FeatureSource):
         candidate, device, place = (self._view[view] for view in _VIEWS)
         wanted: dict[bytes, int] = {}
         triples = []
-        for device_id, candidate_id, cell, _ in keys:
+        for device_id, candidate_id, cell, *_ in keys:
             triples.append(
                 (
                     wanted.setdefault(key_of(candidate, (candidate_id,)), len(wanted)),
@@ -148,15 +150,15 @@ class LmdbSource(FeatureSource):
         if packed is None:
             packed = self._packed[scorer] = PackedScorer(scorer, scorer.trees, self._fields)
         candidate, device, place = self._prefixes
-        wanted: list[bytes] = []
+        wanted: list[bytes | tuple[bytes]] = []
         fresh: list[bool] = []
         before, owner = None, b""
-        for device_id, candidate_id, cell, _ in keys:
+        for device_id, candidate_id, cell, _, row in keys:
             fresh.append(device_id != before)
             if device_id != before:
                 before, name = device_id, device_id.encode()
                 owner = b"%d:%b" % (len(name), name)
-                wanted.append(device + name)
+                wanted.append((row,) if row else device + name)
             where = cell.encode()
             wanted.append(candidate + candidate_id.encode())
             wanted.append(b"%b%d:%b%b" % (place, len(where), where, owner))

@@ -28,6 +28,8 @@ class DeviceFacts(NamedTuple):
     driving: bool
     facts_as_of_us: int | None
     """Microseconds since the epoch: the newest fact this rests on became known then."""
+    row: bytes = b""
+    """All of it as the store keeps it, for sources that want it back (``CandidateKey.row``)."""
 
 
 class CandidateKey(NamedTuple):
@@ -37,6 +39,8 @@ class CandidateKey(NamedTuple):
     candidate_id: str
     cell: str
     asked_at_us: int
+    row: bytes = b""
+    """``DeviceFacts.row`` of the device, where it was read for this question; else it is read again."""
 
 
 class NotReadyError(Exception):

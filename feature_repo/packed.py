@@ -49,11 +49,17 @@ class PackedRows:
             get, unpack = transaction.get, msgpack.unpackb
             return [None if (packed := get(key)) is None else unpack(packed, use_list=False) for key in keys]
 
-    def joined(self, keys: Sequence[bytes]) -> bytearray:
-        """The rows as they are stored, one after another, all from one moment; an empty one where there is none."""
+    def stored(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Rows as they are stored, all from one moment; None where there is none."""
+        with self._environment.begin() as transaction:
+            return [transaction.get(key) for key in keys]
+
+    def joined(self, keys: Sequence[bytes | tuple[bytes]]) -> bytearray:
+        """The rows as they are stored, one after another, all from one moment; an empty one where there is none. In
+        the place of a key may stand a row itself, in a tuple."""
         with self._environment.begin(buffers=True) as transaction:
             get = transaction.get
-            return bytearray().join([get(key, EMPTY) for key in keys])
+            return bytearray().join([key[0] if isinstance(key, tuple) else get(key, EMPTY) for key in keys])
 
     def fields(self, view: bytes) -> list[str]:
         """Names of a row's values, EVENT_US first; empty where nothing was ever declared. They only grow."""

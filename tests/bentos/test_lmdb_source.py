@@ -34,7 +34,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 def test_devices_are_as_feast_tells_them(built: Settings) -> None:
     packed, feast = LmdbSource.open(built).devices(DEVICES), FeastSource.open(built).devices(DEVICES)
-    assert packed == feast
+    assert [facts and facts._replace(row=b"") for facts in packed] == feast
     assert packed[0] is not None
     assert len(packed[0].candidates) == 3
     assert packed[2] is None

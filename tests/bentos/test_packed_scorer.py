@@ -205,3 +205,15 @@ def test_words_have_a_limit(scorer: Scorer) -> None:
     before = packed.known_words()
     packed.learn([[f"w{number}"] * len(scorer.categorical) for number in range(500)])
     assert before < packed.known_words() <= 64 * len(scorer.categorical)
+
+
+def test_a_phones_row_that_was_read_for_the_question_is_not_read_again(tmp_path: Path, scorer: Scorer) -> None:
+    store = Store(tmp_path, 1)
+    (key,) = one_row(store, lambda values: values.update(facts_as_of_us=NOW_US, days_known=5.0), DEVICE)
+    (facts,) = store.source.devices(["x"])
+    assert facts is not None
+    before = store.source.evaluate(scorer, [key])[1].numbers.tolist()
+    store.put({key_of(view_of(PROJECT, DEVICE), ["x"]): msgpack.packb([NOW_US])})
+    now = store.source.evaluate(scorer, [key])[1].numbers.tolist()
+    then = store.source.evaluate(scorer, [key._replace(row=facts.row)])[1].numbers.tolist()
+    assert repr(then) == repr(before) != repr(now)
