@@ -199,7 +199,10 @@ class Application:
         chosen = decision.candidate
         spot = places.pop(chosen) if decision.state == "parked" and chosen is not None else None
         as_of_us = facts.facts_as_of_us if facts else None
-        age_us = None if as_of_us is None else at_us - as_of_us
+        if as_of_us is not None and as_of_us > at_us and not candidates:
+            as_of_us = None  # what is known is all of later moments
+        # A past moment is answered with what is known now: facts newer than it are no age at all.
+        age_us = None if as_of_us is None else max(0, at_us - as_of_us)
         return {
             "answer_id": self._new_id(bool(candidates)),
             "state": decision.state,

@@ -154,10 +154,17 @@ class WhereParkedAnswer(Answer):
     since: datetime | None = Field(description="parked: since when; driving: when the leg began")
     runner_up: list[Place] = Field(description="the other candidates, newest first")
     asked_at: datetime
-    facts_as_of: datetime | None = Field(description="when the newest fact behind this became known")
-    facts_age_s: float | None
+    facts_as_of: datetime | None = Field(
+        description="when the newest fact behind this became known; null: nothing is known of that moment"
+    )
+    facts_age_s: float | None = Field(
+        ge=0,
+        description="seconds from facts_as_of to asked_at; 0 where the facts are newer: a past moment is answered with "
+        "what is known now",
+    )
     freshness: Literal["fresh", "stale", "none"] = Field(
-        description="stale: nothing new is known for longer than PARKED_SERVE_STALE_AFTER_S; none: nothing is known"
+        description="stale: nothing new is known for longer than PARKED_SERVE_STALE_AFTER_S; none: nothing "
+        "is known, or only of later moments than asked_at"
     )
     model: ModelRef
     rules_version: str

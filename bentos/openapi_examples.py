@@ -74,6 +74,17 @@ EXAMPLES: Final[dict[type[BaseModel], dict[str, Any]]] = {
             "facts_age_s": None,
             "freshness": "none",
         },
+        "a moment before all that is known": {
+            **_PARKED,
+            **_NOWHERE,
+            "state": "unknown",
+            "reason": "no_candidates",
+            "since": None,
+            "asked_at": "2020-01-01T00:00:00Z",
+            "facts_as_of": None,
+            "facts_age_s": None,
+            "freshness": "none",
+        },
     },
     ScoreRequest: {
         "devices": {"device_ids": ["phone-0042", "phone-0043"]},

@@ -64,6 +64,22 @@ def test_asked_about_a_moment_before_the_bus_there_is_no_bus(client: httpx.Clien
     assert answer["asked_at"] == "2026-03-01T09:30:00Z"
 
 
+@pytest.mark.parametrize(
+    ("asked_at", "facts_as_of", "age_s", "freshness"),
+    [
+        ("2020-01-01T00:00:00Z", None, None, "none"),  # before all that is known of the phone
+        ("2026-03-01T09:30:00Z", "2026-03-01T11:00:00Z", 0.0, "fresh"),  # answered with what became known later
+        ("2026-03-01T11:00:30Z", "2026-03-01T11:00:00Z", 30.0, "fresh"),
+        ("2026-04-01T11:00:00Z", "2026-03-01T11:00:00Z", 31 * 86_400.0, "stale"),
+    ],
+)
+def test_how_old_what_is_known_is_at_the_moment_asked_about(
+    client: httpx.Client, asked_at: str, facts_as_of: str | None, age_s: float | None, freshness: str
+) -> None:
+    answer = client.post("/where_parked", json={"device_id": "phone-parked", "asked_at": asked_at}).json()
+    assert (answer["facts_as_of"], answer["facts_age_s"], answer["freshness"]) == (facts_as_of, age_s, freshness)
+
+
 def test_many_are_scored_at_once_in_their_order(client: httpx.Client) -> None:
     items = [
         {"device_id": "phone-parked", "candidate_id": "home"},
