@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 from pydantic.config import JsonDict
 
 from bentos.answer import Reason, State
@@ -24,7 +33,20 @@ def _sane(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_sane), Field(examples=["2026-03-01T08:15:00Z"])]
+def _written_out(told: object) -> object:
+    """A number, also one in quotes, would be taken for Unix seconds: a date begins with a year and a hyphen."""
+    if isinstance(told, datetime) or (isinstance(told, str) and told[4:5] == "-"):
+        return told
+    raise ValueError("write a time as ISO 8601 with an offset, as 2026-03-01T08:15:00Z")
+
+
+Moment = Annotated[
+    AwareDatetime,
+    # Not strict: what a validator has looked at is a Python str, which strict would refuse.
+    Field(strict=False, examples=["2026-03-01T08:15:00Z"]),
+    BeforeValidator(_written_out),
+    AfterValidator(_sane),
+]
 """ISO 8601 with an offset; kept as UTC."""
 
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
