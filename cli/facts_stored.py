@@ -68,7 +68,7 @@ def show(
     from cli.console import table as print_table
     from cli.inputs import moment
     from ingestion.facts.asof import as_of as known_by
-    from ingestion.facts.build import read_table
+    from ingestion.facts.build import read_facts_file
     from ingestion.facts.store import read_facts
     from parked.errors import InputError, NotFoundError
     from parked.schemas import KINDS
@@ -78,7 +78,7 @@ def show(
         raise InputError(f"--kind {kind}: no such kind", mend=f"give {', '.join(KINDS)}")
     at = moment("--as-of", as_of)
     settings = load_settings()
-    log = read_table(facts, "facts") if facts else read_facts(settings, version_of(settings, rules))
+    log = read_facts_file(facts) if facts else read_facts(settings, version_of(settings, rules))
     log = log.filter(pc.equal(log["device_id"], device))
     if log.num_rows == 0:
         raise NotFoundError(f"no facts of device {device!r}", mend="see parked facts build, or check the id")

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 MOMENT: Final = "an ISO 8601 moment such as 2024-05-01 or 2024-05-01T12:00 (UTC unless it carries an offset)"
+GREATEST_ID: Final = 2**63 - 1
+"""What a database's integer holds: a greater number names nothing."""
 
 
 def moment(option: str, text: str | None) -> datetime | None:
@@ -16,9 +18,9 @@ def moment(option: str, text: str | None) -> datetime | None:
         return None
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):  # an offset can carry the calendar's first and last day out of it
         raise InputError(f"{option} {text}: not a moment", mend=f"give {MOMENT}") from None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 def user_name() -> str:

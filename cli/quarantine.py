@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.console import JsonOption, emit, progress, so_far, table
+from cli.inputs import GREATEST_ID
 
 if TYPE_CHECKING:
     from ingestion.raw.retry import RetryReport
 
 app = typer.Typer(name="quarantine", help="Refused records: kept with their reason.", no_args_is_help=True)
 
-RunOption = Annotated[int | None, typer.Option(help="Of one ingestion run only.")]
+RunOption = Annotated[int | None, typer.Option(min=0, max=GREATEST_ID, help="Of one ingestion run only.")]
 ReasonOption = Annotated[str | None, typer.Option(help="Of one reason only, such as clock_before_2005.")]
 SourceOption = Annotated[str | None, typer.Option(help="Of sources with this in their name only.")]
 
@@ -34,7 +35,7 @@ def list_(
     reason: ReasonOption = None,
     source: SourceOption = None,
     taken: Annotated[bool, typer.Option("--taken", help="Those that a retry has taken, instead.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most, newest first.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=GREATEST_ID, help="How many at most, newest first.")] = 50,
     json: JsonOption = False,
 ) -> None:
     """List refused records, newest first, and how many there are of each reason and of each source.
@@ -64,7 +65,9 @@ def list_(
 
 @app.command()
 def show(
-    record: Annotated[int, typer.Argument(metavar="ID", help="As `parked quarantine list` shows it.")],
+    record: Annotated[
+        int, typer.Argument(metavar="ID", min=0, max=GREATEST_ID, help="As `parked quarantine list` shows it.")
+    ],
     json: JsonOption = False,
 ) -> None:
     """Show one refused record as it was sent.
@@ -81,7 +84,8 @@ def show(
 @app.command()
 def retry(
     records: Annotated[
-        list[int] | None, typer.Argument(metavar="[ID]...", help="These records; default: all that match.")
+        list[int] | None,
+        typer.Argument(metavar="[ID]...", min=0, max=GREATEST_ID, help="These records; default: all that match."),
     ] = None,
     run: RunOption = None,
     reason: ReasonOption = None,

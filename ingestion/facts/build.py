@@ -13,6 +13,7 @@ from ingestion.facts.rules import Rules
 from ingestion.facts.table import stated_since, to_table
 from parked.errors import InputError
 from parked.files import PARQUET_DAMAGE, unreadable
+from parked.schemas import FACTS
 
 
 def build_facts(fixes: pa.Table, motion: pa.Table | None, rules: Rules, *, lag_s: float = 0.0) -> pa.Table:
@@ -39,3 +40,18 @@ def read_table(path: Path, what: str) -> pa.Table:
         raise InputError(f"{path}: no such {what} file", mend="check the path") from None
     except PARQUET_DAMAGE as error:
         raise unreadable(path, what, error) from None
+
+
+def read_facts_file(path: Path) -> pa.Table:
+    """A file of FACTS. Raises InputError naming the file, and the first column that is missing or of another type."""
+    table = read_table(path, "facts")
+    columns = []
+    for field in FACTS:
+        if field.name not in table.column_names:
+            raise InputError(f"{path}: no column {field.name!r}", mend="give a file that parked facts build wrote")
+        try:
+            columns.append(table[field.name].cast(field.type))
+        except pa.ArrowException:
+            said = f"{path}: column {field.name!r} is {table[field.name].type}, not {field.type}"
+            raise InputError(said, mend="give a file that parked facts build wrote") from None
+    return pa.table(columns, schema=FACTS)

@@ -177,7 +177,7 @@ def check_columns(table: pa.Table, schema: pa.Schema, source: str) -> pa.Table:
 
 
 def _alike(given: pa.DataType, wanted: pa.DataType) -> bool:
-    """Whether values of ``given`` mean what ``wanted`` means: numbers are no times, and text is no number."""
+    """Whether values of ``given`` mean what ``wanted`` means: numbers are no times, text no number, bytes no text."""
     if pa.types.is_dictionary(given):
         given = given.value_type
     if pa.types.is_null(given):
@@ -186,7 +186,7 @@ def _alike(given: pa.DataType, wanted: pa.DataType) -> bool:
         return bool(pa.types.is_timestamp(given))
     if pa.types.is_floating(wanted):
         return bool(pa.types.is_floating(given) or pa.types.is_integer(given) or pa.types.is_decimal(given))
-    return bool(pa.types.is_string(given) or pa.types.is_large_string(given) or pa.types.is_binary(given))
+    return bool(pa.types.is_string(given) or pa.types.is_large_string(given))
 
 
 def _marked(table: pa.Table) -> npt.NDArray[np.bool_]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Final
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -14,10 +14,15 @@ from ingestion.facts.kernel.types import RULES
 from parked.errors import InputError, SettingError
 
 PACKAGED = Path(__file__).parent / "rules"
+LONGEST_S: Final = 366 * 86_400.0
+"""Most that a rule's duration may be, s: a year. The kernel counts in int64 milliseconds."""
+
+Seconds = Annotated[float, Field(le=LONGEST_S)]
+Count = Annotated[int, Field(le=1_000)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class GateRules(_Section):
@@ -28,9 +33,9 @@ class GateRules(_Section):
     teleport_mps: float = Field(gt=0)
     spike_m: float = Field(gt=0)
     spike_return: float = Field(gt=0, lt=1)
-    spike_s: float = Field(gt=0)
+    spike_s: Seconds = Field(gt=0)
     jump_m: float = Field(gt=0)
-    jump_s: float = Field(ge=0)
+    jump_s: Seconds = Field(ge=0)
     look_ahead: int = Field(ge=1, le=4)
 
 
@@ -40,22 +45,22 @@ class RestRules(_Section):
     window_s: float = Field(gt=0, le=300)
     radius_m: float = Field(gt=0)
     inside_m: float = Field(gt=0)
-    exit_fixes: int = Field(ge=1)
-    exit_s: float = Field(ge=0)
+    exit_fixes: Count = Field(ge=1)
+    exit_s: Seconds = Field(ge=0)
     far_m: float = Field(gt=0)
-    silence_s: float = Field(gt=0)
+    silence_s: Seconds = Field(gt=0)
     silence_mps: float = Field(gt=0)
     walk_mps: float = Field(gt=0)
     travel_mps: float = Field(gt=0)
-    stood_s: float = Field(gt=0)
-    linger_s: float = Field(gt=0)
-    unseen_s: float = Field(gt=0)
+    stood_s: Seconds = Field(gt=0)
+    linger_s: Seconds = Field(gt=0)
+    unseen_s: Seconds = Field(gt=0)
     tight_m: float = Field(gt=0)
     tight_spread: float = Field(gt=0)
     inside_spread: float = Field(gt=0)
     max_blur_m: float = Field(ge=0)
     merge_spread: float = Field(gt=0)
-    merge_s: float = Field(ge=0)
+    merge_s: Seconds = Field(ge=0)
     merge_m: float = Field(ge=0)
 
 
@@ -66,24 +71,24 @@ class LegRules(_Section):
     vehicle_mps: float = Field(gt=0)
     vehicle_m: float = Field(gt=0)
     again_m: float = Field(gt=0)
-    sparse_s: float = Field(gt=0)
+    sparse_s: Seconds = Field(gt=0)
     still_mps: float = Field(ge=0)
-    roll_s: float = Field(gt=0)
-    resume_s: float = Field(gt=0)
+    roll_s: Seconds = Field(gt=0)
+    resume_s: Seconds = Field(gt=0)
     resume_m: float = Field(ge=0)
     foot_m: float = Field(gt=0)
-    foot_s: float = Field(ge=0)
+    foot_s: Seconds = Field(ge=0)
     foot_mps: float = Field(gt=0)
-    settle_s: float = Field(gt=0)
+    settle_s: Seconds = Field(gt=0)
     settle_m: float = Field(gt=0)
-    halt_s: float = Field(gt=0)
+    halt_s: Seconds = Field(gt=0)
     motion_confidence: float = Field(ge=0, le=1)
 
 
 class TimeRules(_Section):
     """When a fact becomes final."""
 
-    watermark_s: float = Field(gt=0)
+    watermark_s: Seconds = Field(gt=0)
 
 
 class Rules(_Section):

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from ingestion.facts.rules import PACKAGED
-from parked.errors import ConflictError, InputError, NotFoundError, UserError
+from parked.errors import ConflictError, InputError, NotFoundError, SettingError, UserError
 from tests.ingestion.facts.worlds import world
 
 
@@ -153,3 +153,37 @@ def test_rules_changed_under_the_same_name_are_found_out(uploads: list[Path], tm
     other.write_bytes(v2.read_bytes())
     run("ingest", *uploads[2:])
     assert "parked facts build" in mistake(ConflictError, "facts", "update", "--rules", other)
+
+
+@pytest.mark.parametrize("option", ["--since=9999-12-31T23:59:59-14:00", "--since=0001-01-01T00:00+14:00"])
+def test_a_moment_that_its_offset_carries_out_of_the_calendar_is_named(option: str) -> None:
+    assert option.removeprefix("--since=") in mistake(InputError, "facts", "replay", "--device", "x", option)
+    shown = option.replace("--since", "--as-of")
+    assert "--as-of" in mistake(InputError, "facts", "show", "--device", "x", shown)
+
+
+@pytest.mark.parametrize("command", [["build"], ["diff", "--rules", "v1", "v1"]])
+def test_a_device_column_of_bytes_is_named(tmp_path: Path, command: list[str]) -> None:
+    moments = pa.array([1767600000, 1767600001], pa.timestamp("s", tz="UTC"))
+    table = {"device_id": [b"\xff\xfe", b"ok"], "event_time": moments, "lat": [52.5, 52.5], "lon": [13.4, 13.4]}
+    pq.write_table(pa.table(table), tmp_path / "bytes.parquet")
+    out = ["--out", tmp_path / "facts.parquet"] if command == ["build"] else []
+    said = mistake(InputError, "facts", *command, tmp_path / "bytes.parquet", *out)
+    assert "bytes.parquet: column 'device_id' is" in said
+
+
+def test_show_of_a_file_that_holds_no_facts_names_what_is_missing_or_wrong(tmp_path: Path) -> None:
+    file = tmp_path / "other.parquet"
+    pq.write_table(pa.table({"device_id": ["x"]}), file)
+    assert "no column 'fact_id'" in mistake(InputError, "facts", "show", "--device", "x", "--facts", file)
+    pq.write_table(pa.table({"device_id": [[1]]}), file)
+    assert "column 'device_id' is list" in mistake(InputError, "facts", "show", "--device", "x", "--facts", file)
+
+
+@pytest.mark.parametrize("wrong", ["settle_s = 1e300", "settle_s = inf", "settle_m = inf"])
+def test_a_rule_no_machine_can_count_is_named(tmp_path: Path, wrong: str) -> None:
+    name = wrong.split(" ")[0]
+    text = (PACKAGED / "v1.toml").read_text(encoding="utf-8")
+    right = next(line for line in text.splitlines() if line.startswith(f"{name} "))
+    (tmp_path / "odd.toml").write_text(text.replace(right, wrong), encoding="utf-8")
+    assert f"leg.{name}" in mistake(SettingError, "facts", "diff", "--rules", "v1", tmp_path / "odd.toml")

@@ -118,3 +118,11 @@ def test_coverage_that_is_wrong_keeps_its_labels_out(tmp_path, home):
     with pytest.raises(InputError, match="no column from, to"):
         CliRunner().invoke(app, ["labels", "import", str(labels), "--coverage", str(labels)], catch_exceptions=False)
     assert not home.exists()
+
+
+@pytest.mark.parametrize("options", [["show"], ["retry"], ["list", "--run"], ["list", "--limit"], ["retry", "--run"]])
+def test_a_number_no_database_holds_is_a_mistake_of_one_line(options):
+    command = [*options, "99999999999999999999"]
+    result = CliRunner().invoke(app, ["quarantine", *command], catch_exceptions=False)
+    assert result.exit_code == 2
+    assert "less than or equal to 9223372036854775807" in " ".join(result.output.split())
