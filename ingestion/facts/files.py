@@ -58,8 +58,12 @@ def build_file(
 
     Files in order of device are streamed; others of more than some million rows are first cut into ranges of devices in
     temporary files beside ``out``. workers: threads (default: one a core); they change nothing in the result.
-    Raises InputError for unreadable, empty or wrongly shaped input; then ``out`` is untouched.
+    Raises InputError for unreadable, empty or wrongly shaped input, or ``out`` that is the input (by a link, perhaps);
+    then ``out`` is untouched.
     """
+    for source in (fixes, motion):
+        if source is not None and source.exists() and out.exists() and out.samefile(source):
+            raise InputError(f"--out {out}: is the input {source}", mend="give another file")
     sources = [Source.open(fixes, "fixes"), *([Source.open(motion, "motion")] if motion else [])]
     if sources[0].rows == 0:
         raise InputError(f"{fixes}: no rows", mend="give at least one fix")

@@ -13,6 +13,7 @@ from ingestion.facts import ranges
 from ingestion.facts.build import build_facts
 from ingestion.facts.files import build_file
 from ingestion.facts.rules import load_rules
+from parked.errors import InputError
 from tests.ingestion.facts.worlds import world
 
 RULES = load_rules()
@@ -66,7 +67,6 @@ def test_shuffled_rows_are_ordered_in_memory_or_through_files_to_the_same_bytes(
 
 
 def test_a_file_cut_off_in_the_middle_is_named_and_leaves_the_old_facts(tmp_path: Path, build) -> None:
-    from parked.errors import InputError
 
     before = build()
     source = tmp_path / "fixes.parquet"
@@ -76,3 +76,22 @@ def test_a_file_cut_off_in_the_middle_is_named_and_leaves_the_old_facts(tmp_path
     with pytest.raises(InputError, match=r"fixes\.parquet: not a readable Parquet file"):
         build_file(source, None, tmp_path / "facts.parquet", RULES)
     assert (tmp_path / "facts.parquet").read_bytes() == before
+
+
+@pytest.mark.parametrize("link", [None, "symlink_to", "hardlink_to"])
+@pytest.mark.parametrize("which", ["fixes", "motion"])
+def test_facts_never_replace_what_they_are_made_from(
+    tmp_path: Path, tables: tuple[pa.Table, pa.Table], link: str | None, which: str
+) -> None:
+    inputs = {name: tmp_path / f"{name}.parquet" for name in ("fixes", "motion")}
+    for path, table in zip(inputs.values(), tables, strict=True):
+        pq.write_table(table, path)
+    out = inputs[which]
+    before = out.read_bytes()
+    if link is not None:
+        out = tmp_path / "link.parquet"
+        getattr(out, link)(inputs[which])
+    with pytest.raises(InputError, match="is the input"):
+        build_file(inputs["fixes"], inputs["motion"], out, RULES)
+    assert inputs[which].read_bytes() == before
+    assert out.samefile(inputs[which])
