@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from functools import lru_cache
 from pathlib import Path
@@ -94,7 +95,8 @@ class TimeRules(_Section):
 class Rules(_Section):
     """One version of the stop rules."""
 
-    version: str = Field(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9._-]+$")
+    version: str = Field(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")
+    """names a folder: letters, digits, . _ - with no leading dot"""
     gate: GateRules
     rest: RestRules
     leg: LegRules
@@ -110,6 +112,11 @@ class Rules(_Section):
                 else:
                     values[0][name] = value
         return values
+
+    @property
+    def digest(self) -> str:
+        """Hex SHA-256 of the rules as the kernel takes them, without the version's name."""
+        return hashlib.sha256(self.record().tobytes()).hexdigest()
 
 
 @lru_cache(maxsize=8)

@@ -15,18 +15,19 @@ from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from ingestion.facts.build import facts_of, read_table
 from ingestion.facts.canonical import Canonical, canonicalise
 from ingestion.facts.checkpoint import engine_id
 from ingestion.facts.rules import Rules
 from parked.errors import ConflictError, InputError
-from parked.files import write_table
+from parked.files import PARQUET_DAMAGE, write_table
 from parked.schemas import FIXES, MOTION
 from parked.settings import Settings
 
 REBUILD = "run: parked facts build"
-_POSITION, _ENGINE = b"parked.position", b"parked.engine"
+_POSITION, _ENGINE, _RULES = b"parked.position", b"parked.engine", b"parked.rules"
 
 
 class Raw(Protocol):
@@ -77,7 +78,11 @@ def raw_records(
 def rebuild(
     settings: Settings, raw: Raw, rules: Rules, *, progress: Callable[..., None] = lambda *_a, **_k: None
 ) -> pa.Table:
-    """Build the facts of everything in raw and store them. Raises InputError where raw is empty."""
+    """Build the facts of everything in raw and store them.
+
+    Raises InputError where raw is empty, ConflictError where other rules of that name made what is stored.
+    """
+    check_same_rules(settings, rules)
     position = raw.position()
     progress(0, total=2)
     records = raw_records(raw, upto=position)
@@ -86,6 +91,7 @@ def rebuild(
     facts = facts_of(records, rules)
     progress(1)
     with writing(settings, rules):
+        check_same_rules(settings, rules)  # another process, perhaps, meanwhile
         checkpoint_file(settings, rules.version, position).unlink(missing_ok=True)  # another engine's, perhaps
         write_facts(settings, rules, facts, position)
     progress(1)
@@ -105,6 +111,7 @@ def read_stored(settings: Settings, rules: Rules) -> Stored:
 
     Raises InputError where there is none, ConflictError where other rules of that name, or another engine, made it.
     """
+    check_same_rules(settings, rules)
     facts = read_facts(settings, rules.version)
     said = facts.schema.metadata or {}
     wanted = engine_id(rules)
@@ -118,12 +125,29 @@ def read_stored(settings: Settings, rules: Rules) -> Stored:
 def write_facts(settings: Settings, rules: Rules, facts: pa.Table, position: int) -> None:
     """Replace the stored log, atomically; states of other positions go. Same facts and position, same bytes."""
     target = facts_file(settings, rules.version)
-    said = {_POSITION: str(position).encode(), _ENGINE: engine_id(rules).encode()}
+    said = {_POSITION: str(position).encode(), _ENGINE: engine_id(rules).encode(), _RULES: rules.digest.encode()}
     write_table(target, facts.combine_chunks().replace_schema_metadata(said))
     keep = checkpoint_file(settings, rules.version, position)
     for file in target.parent.glob("checkpoint-*.bin"):
         if file != keep:
             file.unlink(missing_ok=True)
+
+
+def check_same_rules(settings: Settings, rules: Rules) -> None:
+    """Raises ConflictError where the stored facts of that version are of rules of other contents.
+
+    Facts that do not say their rules' contents (stored by an earlier release), or cannot be read, may be replaced.
+    """
+    path = facts_file(settings, rules.version)
+    try:
+        said = (pq.read_schema(path).metadata or {}).get(_RULES)
+    except PARQUET_DAMAGE:  # none there, or damaged: a build makes it anew
+        return
+    if said not in (None, rules.digest.encode()):
+        raise ConflictError(
+            f"rules {rules.version!r}: {path} is of other rules that call themselves so",
+            mend=f"give it another version (or remove {path.parent})",
+        )
 
 
 @contextmanager

@@ -145,14 +145,26 @@ def test_versions_stand_side_by_side_and_features_are_of_the_one_asked_for(
     assert "v3" in mistake(InputError, "features", "build", "--rules", "v3")
 
 
-def test_rules_changed_under_the_same_name_are_found_out(uploads: list[Path], tmp_path: Path, v2: Path) -> None:
+def test_rules_changed_under_the_same_name_are_found_out(
+    uploads: list[Path], home: Path, tmp_path: Path, v2: Path
+) -> None:
     run("ingest", *uploads[:2])
     run("facts", "build", "--rules", v2)
     v2.write_text(v2.read_text(encoding="utf-8").replace("halt_s = 35.0", "halt_s = 36.0"), encoding="utf-8")
     other = tmp_path / "v2b.toml"
     other.write_bytes(v2.read_bytes())
     run("ingest", *uploads[2:])
-    assert "parked facts build" in mistake(ConflictError, "facts", "update", "--rules", other)
+    stored = home / "facts" / "v2" / "facts.parquet"
+    before = stored.read_bytes()
+    for command in ("update", "build"):
+        assert "give it another version" in mistake(ConflictError, "facts", command, "--rules", other)
+    assert stored.read_bytes() == before
+
+
+@pytest.mark.parametrize("version", ["..", ".", ".v2", "a/b", "", "v 2"])
+def test_a_version_that_is_no_plain_name_is_refused(v2: Path, version: str) -> None:
+    v2.write_text(v2.read_text(encoding="utf-8").replace('version = "v2"', f'version = "{version}"'), encoding="utf-8")
+    assert "version: " in mistake(SettingError, "facts", "build", "--rules", v2)
 
 
 @pytest.mark.parametrize("option", ["--since=9999-12-31T23:59:59-14:00", "--since=0001-01-01T00:00+14:00"])

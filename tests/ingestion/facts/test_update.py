@@ -147,9 +147,24 @@ def test_an_update_before_any_build_or_after_another_engine_says_what_to_run(tmp
     with pytest.raises(InputError, match="parked facts build"):
         update(home.settings, home.log, RULES)
     rebuild(home.settings, home.log, RULES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ingestion.facts.kernel.VERSION", "another")
+        with pytest.raises(ConflictError, match="parked facts build"):
+            update(home.settings, home.log, RULES)
+        rebuild(home.settings, home.log, RULES)
+        update(home.settings, home.log, RULES)
+
+
+def test_other_rules_of_a_stored_versions_name_neither_go_on_with_its_facts_nor_replace_them(tmp_path: Path) -> None:
+    home = open_home(tmp_path / "home")
+    ingest(home, world(6, devices=1), "a")
+    rebuild(home.settings, home.log, RULES)
+    before = facts_file(home.settings, RULES.version).read_bytes()
     changed = RULES.model_copy(update={"leg": RULES.leg.model_copy(update={"halt_s": 21.0})})
-    with pytest.raises(ConflictError, match="parked facts build"):
-        update(home.settings, home.log, changed)
+    for attempt in (update, rebuild):
+        with pytest.raises(ConflictError, match="give it another version"):
+            attempt(home.settings, home.log, changed)
+    assert facts_file(home.settings, RULES.version).read_bytes() == before
 
 
 @settings(max_examples=15, deadline=None)
