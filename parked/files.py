@@ -69,3 +69,9 @@ def sha256_of(path: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def check_regular(path: Path) -> None:
+    """Raises InputError where ``path`` is a pipe, a device or a socket: to open one may wait for ever."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise InputError(f"{path}: no regular file", mend="write what it gives to a file, and give that")

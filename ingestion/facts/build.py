@@ -12,7 +12,7 @@ from ingestion.facts.kernel import arrivals
 from ingestion.facts.rules import Rules
 from ingestion.facts.table import stated_since, to_table
 from parked.errors import InputError
-from parked.files import PARQUET_DAMAGE, unreadable
+from parked.files import PARQUET_DAMAGE, check_regular, unreadable
 from parked.schemas import FACTS
 
 
@@ -34,6 +34,7 @@ def facts_of(records: Canonical, rules: Rules) -> pa.Table:
 
 def read_table(path: Path, what: str) -> pa.Table:
     """A Parquet file's table. Raises InputError naming the file where it is absent or no Parquet."""
+    check_regular(path)
     try:
         return pq.read_table(path)
     except FileNotFoundError:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from ingestion.facts.canonical import Canonical, Records, Taker, canonical_of, check_columns
 from ingestion.facts.kernel.types import RECORD
 from parked.errors import InputError
-from parked.files import PARQUET_DAMAGE, unreadable
+from parked.files import PARQUET_DAMAGE, check_regular, unreadable
 from parked.schemas import FIXES, MOTION
 
 BATCH = 131_072
@@ -43,6 +43,7 @@ class Source:
     @classmethod
     def open(cls, path: Path, what: str) -> Source:
         """Open and check the columns. Raises InputError naming the file."""
+        check_regular(path)
         try:
             file = pq.ParquetFile(path)
             words = [name for name in ("device_id", "activity") if name in file.schema_arrow.names]

@@ -14,7 +14,7 @@ from ingestion.raw.run import Counts
 from ingestion.readers import SUFFIXES, Reader, by_name, choose, unknown_format
 from parked.clock import Clock
 from parked.errors import InputError, SettingError
-from parked.files import sha256_of
+from parked.files import check_regular, sha256_of
 from parked.settings import Settings
 
 LONGEST_LAG_S: Final = 366 * 86_400.0
@@ -74,7 +74,7 @@ def ingest_paths(
     None: they were received now, which is true.
 
     All becomes visible together at the end. Raises InputError, naming the file and the mend, for a path that does not
-    exist, a file no reader knows or can read, or nothing to read; then nothing has changed.
+    exist or is a pipe or device, a file no reader knows or can read, or nothing to read; then nothing has changed.
     """
     if as_if_live_lag_s is not None and not 0 <= as_if_live_lag_s <= LONGEST_LAG_S:
         raise SettingError(f"as if live with a lag of {as_if_live_lag_s} s", mend="give 0 s to one year")
@@ -107,6 +107,7 @@ def _choose_all(paths: Sequence[Path], reader: str) -> tuple[list[tuple[Path, Re
     for path in paths:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder", mend="check the path")
+        check_regular(path)
         if not path.is_dir():
             found = forced or choose(path)
             if found is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -126,3 +127,26 @@ def test_a_number_no_database_holds_is_a_mistake_of_one_line(options):
     result = CliRunner().invoke(app, ["quarantine", *command], catch_exceptions=False)
     assert result.exit_code == 2
     assert "less than or equal to 9223372036854775807" in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["ingest"],
+        ["ingest", "--reader", "csv"],
+        ["facts", "build", "--out", "x"],
+        ["facts", "diff", "--rules", "v1", "v1"],
+    ],
+)
+def test_a_pipe_is_refused_before_it_is_opened(tmp_path, command, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    keeper = os.open(pipe, os.O_RDWR)  # so that a reader would meet an end, were one to open it
+    os.write(keeper, b"x\n")
+    try:
+        with pytest.raises(InputError, match="no regular file"):
+            CliRunner().invoke(app, [*command, str(pipe)], catch_exceptions=False)
+        assert os.read(keeper, 10) == b"x\n"
+    finally:
+        os.close(keeper)
