@@ -10,7 +10,7 @@ from ingestion.readers.csvfile import header_of
 from ingestion.readers.emission import EmissionReader
 from ingestion.readers.gpx import GpxReader
 from ingestion.readers.owntracks import OwnTracksReader
-from ingestion.readers.parquetfile import ParquetReader
+from ingestion.readers.parquetfile import MAGIC, ParquetReader, columns_of
 from ingestion.readers.port import Reader
 from ingestion.readers.source import head_of
 from ingestion.readers.start2park import Start2ParkReader
@@ -49,6 +49,8 @@ def unknown_format(path: Path) -> InputError:
         return InputError(f"{path}: empty", mend="give a file with records")
     if b".csv" in path.name.encode() and header_of(head):
         return wrong_columns(path, header_of(head))
+    if head[:4] == MAGIC:
+        return wrong_columns(path, columns_of(path))
     if path.suffix == ".parquet":
         return InputError(f"{path}: not Parquet", mend="write it again")
     return InputError(f"{path}: no reader knows this format", mend=f"readers: {', '.join(READERS)}; see --reader")

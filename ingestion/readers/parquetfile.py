@@ -27,7 +27,7 @@ from parked.files import PARQUET_DAMAGE
 MAX_GROUP_BYTES: Final = 2 * 1024 * 1024 * 1024
 """Most that the columns read of one row group may unpack to: 100 times a usual group of a million rows."""
 
-_MAGIC: Final = b"PAR1"
+MAGIC: Final = b"PAR1"
 _BUFFER_BYTES: Final = 1024 * 1024
 _DAMAGE: Final = (*PARQUET_DAMAGE, MemoryError)
 
@@ -41,7 +41,7 @@ class ParquetReader:
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """Parquet with the needed columns."""
-        return head[:4] == _MAGIC and kind_of(_schema(path, _opened(path)).names) is not None
+        return head[:4] == MAGIC and kind_of(_schema(path, _opened(path)).names) is not None
 
     def device_of(self, path: Path, device: str | None) -> str | None:  # noqa: ARG002
         """Only ``--device``: rows name their own."""
@@ -72,6 +72,11 @@ class ParquetReader:
         """Kept rows."""
         kind, rows = _kept_rows(kept)
         return _from_arrow(rows, kind, 0, device)
+
+
+def columns_of(path: Path) -> list[str]:
+    """Names of a Parquet file's columns. Raises InputError where it is damaged."""
+    return list(_schema(path, _opened(path)).names)
 
 
 def _kept_rows(kept: Sequence[Kept]) -> tuple[str, pa.Table]:

@@ -41,6 +41,13 @@ def test_parquet_of_our_columns_is_known_and_other_parquet_is_not(tmp_path: Path
     assert choose(other) is None
 
 
+def test_parquet_without_a_needed_column_is_told_which(tmp_path: Path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({name: ["x"] for name in ("device_id", "event_time", "lon")}), path)
+    with pytest.raises(InputError, match=r"no column lat \(found: device_id, event_time, lon\)"):
+        raise unknown_format(path)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
