@@ -79,7 +79,10 @@ def request_id(headers: Headers) -> bytes:
 
 
 def media_type(headers: Headers) -> None:
-    """Raises HttpError 415 for anything but JSON."""
+    """Raises HttpError 415 for anything but JSON, and for what is compressed."""
+    coded = headers.get(b"content-encoding")
+    if coded is not None and coded.strip().lower() not in (b"identity", b""):
+        raise HttpError(415, "unsupported_media_type", "send application/json, not compressed")
     kind = headers.get(b"content-type", b"application/json")
     if kind != b"application/json" and kind.split(b";")[0].strip().lower() not in (b"application/json", b""):
         raise HttpError(415, "unsupported_media_type", "send application/json")

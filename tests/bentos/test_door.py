@@ -254,7 +254,12 @@ def test_what_is_answered_at_once_is_what_the_long_way_answers(make: Callable[..
         PARKED, b'{"device_id": "nobody"}', b'{"device_ids": ["phone-parked", "nobody"]}', b"", b"{", b"[]", b"null",
         b'{"device_id": ""}', b'{"device_id": "a", "device_id": "b"}', b'{"device_id": "a", "more": 1}', b"\xff",
     ]  # fmt: skip
-    kinds = [{}, {"content-type": "text/plain"}, {"x-request-id": "mine", "content-type": "application/json"}]
+    kinds = [
+        {},
+        {"content-type": "text/plain"},
+        {"content-encoding": "gzip"},
+        {"x-request-id": "mine", "content-type": "application/json"},
+    ]
     seen = set()
 
     async def both(path: str, body: bytes, headers: dict[str, str]) -> None:
