@@ -52,8 +52,8 @@ class Endpoint:
     pool: str
     """Which thread it may block: ``features`` only where the store's reads block, ``none`` never."""
     methods: tuple[str, ...] = ("POST",)
-    kind: Kind = "read"
-    """What a token must be for."""
+    kind: Kind | None = "read"
+    """What a token must be for; None: any token will do."""
 
 
 ENDPOINTS = {
@@ -62,7 +62,7 @@ ENDPOINTS = {
     "/confirm": Endpoint(ConfirmRequest, lambda w, ask, _: w.application.confirm(ask), "labels", kind="write"),
     "/correct": Endpoint(CorrectRequest, lambda w, ask, may: w.hindsight.correct(ask, may), "labels", kind="write"),
     "/explain": Endpoint(ExplainRequest, lambda w, ask, may: w.hindsight.explain(ask, may), "explain"),
-    "/model": Endpoint(ModelRequest, lambda w, _ask, _may: w.application.model(), "none", ("GET", "POST")),
+    "/model": Endpoint(ModelRequest, lambda w, _ask, _may: w.application.model(), "none", ("GET", "POST"), kind=None),
 }
 SHORT = tuple(path for path, endpoint in ENDPOINTS.items() if endpoint.pool == "features")
 """Those that are mostly answered without waiting (``bentos.protocol``)."""
@@ -91,9 +91,9 @@ def understood(endpoint: Endpoint, body: bytes, grant: Grant) -> Question:
     return request
 
 
-def _require(grant: Grant, kind: Kind, devices: Sequence[str]) -> None:
+def _require(grant: Grant, kind: Kind | None, devices: Sequence[str]) -> None:
     """Raises HttpError 403 unless the token is for this and for each device, known to us or not."""
-    if not grant.may(kind) or not all(map(grant.allows, devices)):
+    if (kind is not None and not grant.may(kind)) or not all(map(grant.allows, devices)):
         raise refused(FORBIDDEN)
     if len(devices) > 1:
         grant.charge(len(devices) - 1)

@@ -20,7 +20,7 @@ from parked.errors import SettingError
 from parked.opsdb.engine import open_database
 from parked.opsdb.tokens import create_token, revoke_token
 from parked.settings import Settings
-from parked.tokens import EVERYTHING, UNAUTHORIZED, Minted
+from parked.tokens import EVERYTHING, UNAUTHORIZED, Kind, Minted
 from tests.bentos.conftest import CONFIRMATION, FAKE_SERVICE, Served, until
 from tests.bentos.fakes import publish, settings_in, write_model
 
@@ -106,6 +106,13 @@ def test_reading_and_writing_are_apart(guarded: Guarded) -> None:
     confirm = lambda token: guarded.ask(token, "POST", "/confirm", json=CONFIRMATION)  # noqa: E731
     assert (guarded.where(reader, "phone-parked").status_code, confirm(writer).status_code) == (200, 200)
     assert code(guarded.where(writer, "phone-parked")) == code(confirm(reader)) == (403, "forbidden")
+
+
+@pytest.mark.parametrize("kind", ["read", "write"])
+def test_any_token_may_ask_which_model_is_served(guarded: Guarded, kind: Kind) -> None:
+    token = guarded.token("phone-parked", kinds=(kind,))
+    assert guarded.ask(token, "GET", "/model").status_code == 200
+    assert guarded.ask(token, "POST", "/model", json={}).status_code == 200
 
 
 def test_anothers_answer_is_no_answer(guarded: Guarded) -> None:
