@@ -32,7 +32,7 @@ def create(
     expires: Annotated[str | None, typer.Option(help=f"When it ends, {MOMENT}; default: never.")] = None,
     rate: Annotated[
         float | None,
-        typer.Option(min=0, help="Requests a second and worker, 0 for no limit; default PARKED_SERVE_RATE_PER_S."),
+        typer.Option(min=0, help="Requests a second over all workers, 0: no limit; default PARKED_SERVE_RATE_PER_S."),
     ] = None,
     json: JsonOption = False,
 ) -> None:

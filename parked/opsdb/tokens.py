@@ -34,8 +34,10 @@ def create_token(
     now = clock()
     if devices is not None and not devices:
         raise InputError("a token for no device", mend="name devices, or all of them")
-    if devices is not None and (len(devices) > MAX_DEVICES or not all(devices)):
-        raise InputError(f"a token for {len(devices)} devices, none empty", mend=f"name 1 to {MAX_DEVICES}, or all")
+    if devices is not None and not all(devices):
+        raise InputError("a device's id is empty", mend="name each device by its id")
+    if devices is not None and len(devices) > MAX_DEVICES:
+        raise InputError(f"a token for {len(devices)} devices", mend=f"name {MAX_DEVICES} at most, or all")
     if not kinds or set(kinds) - set(KINDS):
         raise InputError(f"a token that may {', '.join(kinds) or 'nothing'}", mend=f"choose of {', '.join(KINDS)}")
     if expires_at is not None and expires_at <= now:
@@ -68,7 +70,7 @@ def revoke_token(engine: Engine, token_id: str, *, who: str, clock: Clock) -> bo
         _changed(session)
         token = session.get(Token, token_id)
         if token is None:
-            raise NotFoundError(f"token {token_id!r}", mend="see `parked tokens list`")
+            raise NotFoundError(f"token {token_id!r} not found", mend="see `parked tokens list`")
         if token.revoked_at is not None:
             return False
         token.revoked_at, token.revoked_by = clock(), who

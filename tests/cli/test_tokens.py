@@ -45,7 +45,9 @@ def test_a_token_is_shown_once_listed_without_its_secret_and_revoked(tmp_path: P
         (["create", "--all-devices", "--may", "fly"], "--may fly"),
         (["create", "--all-devices", "--expires", "soon"], "--expires soon"),
         (["create", "--all-devices", "--expires", "2020-01-01"], "has passed"),
+        (["create", "--device", ""], "a device's id is empty; name each device by its id"),
         (["revoke", "nope"], "parked tokens list"),
+        (["revoke", "0000000000000000"], "token '0000000000000000' not found"),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
