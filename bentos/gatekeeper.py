@@ -85,10 +85,17 @@ def authorize(
 ) -> Grant | Refusal:
     """What who sends these headers (names in lower case) may, or why it is refused. ``client``: the peer's address.
 
-    An open door is for this machine only, also where the server was started around ``bentos.launch``.
+    An open door is for this machine only, also where the server was started around ``bentos.launch``. What a proxy here
+    hands on with ``Forwarded`` (RFC 7239) is not this machine's; whom ``X-Forwarded-For`` names, uvicorn puts in
+    ``client``.
     """
     if not keeper.asks:
-        return EVERYTHING if is_near(client) else UNAUTHORIZED
+        if not is_near(client):
+            return UNAUTHORIZED
+        for name, _ in headers:
+            if name == b"forwarded":
+                return UNAUTHORIZED
+        return EVERYTHING
     found = None
     for name, value in headers:
         if name == b"authorization":

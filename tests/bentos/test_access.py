@@ -181,6 +181,12 @@ def test_what_a_proxy_on_this_machine_brings_from_elsewhere_needs_a_token(served
         assert reply.status_code == status
 
 
+@pytest.mark.parametrize("path", ["/where_parked", "/explain"])
+def test_what_is_forwarded_by_the_standards_header_needs_a_token_too(served: Served, path: str) -> None:
+    reply = httpx.post(f"{served.server.url}{path}", json={}, headers={"forwarded": "for=10.0.0.7;proto=https"})
+    assert code(reply) == (401, "unauthorized")
+
+
 def test_two_credentials_are_none(guarded: Guarded) -> None:
     token = guarded.token("phone-parked")
     value = f"Bearer {token.token}"
