@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ingestion.facts.kernel.geometry import apart2, distance, mean_of, unwrap, wrap
+from ingestion.facts.kernel.geometry import apart, apart2, distance, mean_of, unwrap, wrap
 from ingestion.facts.kernel.jit import inlined, njit
 from ingestion.facts.kernel.rows import clear, cm, emit, enqueue
 from ingestion.facts.kernel.types import (
@@ -157,9 +157,11 @@ def confirm(s: Any, out: Any, followed: int, why: int) -> None:
 
 
 @njit()
-def _start(s: Any, t: int, lat: int, lon: int) -> None:
+def _start(s: Any, t: int, width: int, lat: int, lon: int) -> None:
+    """A vehicle leg may begin here; ``t`` lies in an interval of ``width`` ms."""
     s.leg = MAYBE
     s.leg_t = t
+    s.leg_gap = width
     s.leg_lat = lat
     s.leg_lon = lon
     s.leg_path = 0.0
@@ -174,15 +176,33 @@ def _start(s: Any, t: int, lat: int, lon: int) -> None:
 
 
 @njit()
-def _close(s: Any, out: Any, t: int, lat: int, lon: int) -> None:
-    """A new vehicle leg began: the open candidate ends."""
+def _set_out(s: Any, rule: Any, t: int, moved: float) -> None:
+    """A vehicle leg is noticed at a fix ``moved`` m on from the last one: date its start and say how widely.
+
+    It began where the phone was last slow: a drive is noticed a fix or two late. Where nothing was heard for longer
+    than ``CALM_MS`` it began within that gap, as late as the way allows, as the departure of a stop does.
+    """
+    if t - s.calm_t <= CALM_MS:
+        _start(s, s.calm_at, t - s.calm_since, s.calm_lat, s.calm_lon)
+        return
+    since, heard, way = s.t, t, moved
+    if s.calm_t != NONE and s.t - s.calm_t > t - s.t:
+        # The last fix was fast already, and first after the gap.
+        since, heard = s.calm_t, s.t
+        way = apart(s.calm_lat, s.calm_lon, s.lat, s.lon, s.scale)
+    _start(s, max(since, heard - int(way / rule.travel_mps * 1000.0)), heard - since, s.lat, s.lon)
+
+
+@njit()
+def _close(s: Any, out: Any, lat: int, lon: int) -> None:
+    """A new vehicle leg began: the open candidate ends with its start."""
     row = s.work[SLOT_LEFT]
     _place(s, row)
     if s.left == UNCONFIRMED:
         row.followed = VEHICLE
         row.walked_cm = cm(s.left_walked)
-    row.end = max(t, row.start)
-    row.end_width = 0
+    row.end = max(s.leg_t, row.start)
+    row.end_width = s.leg_gap
     row.return_cm = cm(distance(row.lat, row.lon, lat, lon))
     row.next_lat = lat
     row.next_lon = lon
@@ -218,11 +238,7 @@ def _halt(s: Any, out: Any, v: float) -> None:
 def _fast(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, v: float, moved: float) -> None:
     """A fix at vehicle speed."""
     if s.leg == NO_LEG:
-        # It began where the phone was last slow: a drive is noticed a fix or two late.
-        if t - s.calm_t <= CALM_MS:
-            _start(s, s.calm_t, s.calm_lat, s.calm_lon)
-        else:
-            _start(s, s.t, s.lat, s.lon)
+        _set_out(s, rule, t, moved)
     s.leg_path += moved
     s.leg_n += 1
     s.leg_speed = max(s.leg_speed, v)
@@ -230,7 +246,7 @@ def _fast(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, v: float, mov
         s.leg_strong += 2 if moved >= rule.vehicle_m and t - s.t >= rule.sparse_ms else 1
     row = s.work[SLOT_LEFT]
     closing = False
-    at, from_lat, from_lon = s.leg_t, s.leg_lat, s.leg_lon
+    from_lat, from_lon = s.leg_lat, s.leg_lon
     if s.leg == MAYBE:
         far = distance(s.leg_lat, s.leg_lon, lat, lon)
         # Soon after a candidate nobody's own motion confirmed, less is enough: it may have been a slow roll.
@@ -252,13 +268,15 @@ def _fast(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, v: float, mov
             # Stood long, nobody seen to walk off: the leg ended here and another begins (drop-off, fuel, long jam).
             closing = True
             at, from_lat, from_lon = s.left_last_t, row.lat, row.lon
-            _start(s, at, from_lat, from_lon)
+            if t - s.t >= rule.silence_ms:
+                at = max(at, t - int(moved / rule.travel_mps * 1000.0))
+            _start(s, at, t - s.left_last_t, from_lat, from_lon)
             s.leg = IN_LEG
             s.leg_speed = v
             s.leg_strong = 2
             s.leg_n = 1
     if closing:
-        _close(s, out, at, from_lat, from_lon)
+        _close(s, out, from_lat, from_lon)
     s.fast_t = t
     s.fast_v = v
     s.slow_v = 1e9
@@ -322,6 +340,9 @@ def silence_in_leg(s: Any, rule: Any, out: Any, t: int, moved: float) -> None:
     gap = t - s.t
     if moved > rule.fast_mps * gap * 0.001:
         return
+    if s.leg == MAYBE:
+        # What was fast before the gap was no drive that lasts until after it.
+        s.leg = NO_LEG
     row = s.work[SLOT_LEFT]
     why = R_SILENCE
     if s.leg == IN_LEG and s.left == NOTHING:
@@ -335,8 +356,10 @@ def silence_in_leg(s: Any, rule: Any, out: Any, t: int, moved: float) -> None:
 
 
 @inlined()
-def on_move(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, v: float, moved2: float) -> None:
-    """Legs and candidates at an accepted fix whose speed is ``v``, ``moved2`` square metres from the last."""
+def on_move(
+    s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, v: float, reported: float, moved2: float
+) -> None:
+    """Legs and candidates at an accepted fix ``moved2`` square metres from the last: its speed is taken to be ``v``."""
     fast = v >= rule.fast_mps
     sure = fast and (
         s.v >= rule.fast_mps
@@ -353,6 +376,12 @@ def on_move(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float,
         s.leg = NO_LEG
     if not fast:
         s.calm_t, s.calm_lat, s.calm_lon = t, lat, lon
+        s.calm_at, s.calm_since = t, t
+        measured = reported > 0.0 or (reported == 0.0 and s.mute == 0)
+        room = rule.resume_m + min(50.0, acc)
+        if t - s.t >= rule.silence_ms and not measured and moved2 > room * room:
+            # Slow only on the mean of a silence: it may have been driving already.
+            s.calm_at, s.calm_since = max(s.t, t - int(math.sqrt(moved2) / rule.travel_mps * 1000.0)), s.t
     s.v1 = s.v
     s.v = v
 

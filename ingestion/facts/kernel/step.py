@@ -47,7 +47,7 @@ def _accept(
         if rested == 1 and not was and s.at_rest:
             on_rest(s, out)
     v = speed_of(s, rule, t, lat, lon, acc, reported, moved2)
-    on_move(s, rule, out, t, lat, lon, acc, v, moved2)
+    on_move(s, rule, out, t, lat, lon, acc, v, reported, moved2)
     kept = push(s, rule, t, lat, lon)
     if s.at_rest and rested != 2:
         resting(s, rule, out, t, lat, lon, acc)

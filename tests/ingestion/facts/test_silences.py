@@ -79,3 +79,33 @@ def test_two_that_agree_are_believed_after_a_silence_on_the_way() -> None:
     facts = facts_of((0, DRIVE), (7200, shifted(8000, drive((0, 100, 100)))))
     (stop,) = standing(facts, "stop")
     assert (stop["status"], round(east(stop), -1)) == ("OPEN", 8000)
+
+
+PARK_AND_WALK = drive((12, 300, 5), (0, 60, 5), (1.3, 150, 5), (0, 900, 10))
+
+
+@pytest.mark.parametrize("first", [60, 300], ids=["near", "on its way"])
+def test_a_vehicle_driven_off_within_a_silence_left_within_as_the_stop_did(first: float) -> None:
+    away = shifted(3795 + first, drive((12, 120, 5)))
+    facts = facts_of((0, PARK_AND_WALK), (36_000, away))
+    heard = PARK_AND_WALK[-1][0] + 36_000
+    left = standing(facts, "vehicle_left")[0]
+    stop = standing(facts, "stop")[-1]
+    assert seconds(stop, "ended_at") <= seconds(left, "ended_at") <= heard
+    assert seconds(left, "ended_at") == pytest.approx(heard, abs=120)
+    assert left["ended_uncertainty_s"] == pytest.approx(36_000, abs=120)
+
+
+def test_a_vehicle_seen_to_drive_off_left_then() -> None:
+    facts = facts_of((0, PARK_AND_WALK), (5, shifted(3795, drive((0, 60, 5), (12, 120, 5)))))
+    left = standing(facts, "vehicle_left")[0]
+    assert seconds(left, "ended_at") == pytest.approx(PARK_AND_WALK[-1][0] + 65, abs=15)
+    assert 0 < float(str(left["ended_uncertainty_s"])) <= 20
+
+
+def test_what_was_fast_for_a_moment_before_a_silence_began_no_drive_that_began_after_it() -> None:
+    darted = drive((12, 300, 5), (0, 60, 5), (1.3, 150, 5), (0, 900, 10), (4, 10, 5))
+    facts = facts_of((0, darted), (36_000, shifted(4200, drive((12, 120, 5)))))
+    left = standing(facts, "vehicle_left")[0]
+    assert seconds(left, "ended_at") == pytest.approx(darted[-1][0] + 36_000, abs=120)
+    assert left["ended_uncertainty_s"] == pytest.approx(36_000, abs=120)
