@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -108,7 +108,9 @@ def _moment(text: str) -> datetime:
     mend = "give ISO-8601 with a zone, such as 2024-05-01T12:00:00Z"
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # an offset can carry the calendar's first and last day out of it
         raise InputError(f"--at {text!r} is no moment", mend=mend) from None
     if moment.tzinfo is None:
         raise InputError(f"--at {text!r} says no zone", mend=mend)

@@ -150,3 +150,11 @@ def test_a_pipe_is_refused_before_it_is_opened(tmp_path, command, monkeypatch):
         assert os.read(keeper, 10) == b"x\n"
     finally:
         os.close(keeper)
+
+
+def test_a_label_at_a_moment_out_of_the_calendar_is_named():
+    place = ["--lat", "5", "--lon", "5", "--verdict", "parked"]
+    with pytest.raises(InputError, match="--at '9999-12-31T23:59:59-14:00' is no moment"):
+        CliRunner().invoke(
+            app, ["labels", "add", "--device", "j", "--at", "9999-12-31T23:59:59-14:00", *place], catch_exceptions=False
+        )
