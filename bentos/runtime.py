@@ -22,8 +22,9 @@ from bentos.metrics import Metrics
 from bentos.ports import CandidateKey, FeatureSource, LabelSink, Readiness
 from bentos.prediction_log import PredictionLog
 from bentos.scorer import Scorer, load_scorer, model_dir_of
+from bentos.store_watch import StoreWatch
 from parked.clock import Clock, to_us
-from parked.errors import InternalError, NotFoundError, ParkedError
+from parked.errors import InternalError, NotFoundError
 from parked.pointer import Pointer, read_pointer
 from parked.settings import Settings
 from parked.worker_status import WorkerStatus, process_started, remove_status, sweep, workers_dir, write_status
@@ -58,9 +59,7 @@ class Runtime:
         self._tokens = Poller(lambda: refresh(gatekeeper), REFRESH_S)
         self._clock = clock
         self._labels = labels
-        self._open_source = open_source
-        self._source: FeatureSource | None = None
-        self._source_trouble: str | None = "the feature store is being opened"
+        self._store = StoreWatch(open_source, config.store_timeout_s)
         self._frozen = False
         self._status_dir = workers_dir(settings)
         self._status: WorkerStatus | None = None
@@ -82,7 +81,7 @@ class Runtime:
         self._poller = Poller(self.tick, settings.pointer_poll_s)
         self.application = Application(
             champion=lambda: self._watch.current,
-            source=lambda: self._source,
+            source=lambda: self._store.source,
             labels=labels,
             log=self._log,
             metrics=metrics,
@@ -93,7 +92,7 @@ class Runtime:
         self.hindsight = Hindsight(
             AnswerLog(settings.predictions_dir, self._log.flush, clock, flush_s=config.log_flush_s),
             load=lambda tag: load_scorer(model_dir_of(settings, tag), tag),
-            source=lambda: self._source,
+            source=lambda: self._store.source,
             confirm=self.application.confirm,
         )
 
@@ -117,7 +116,7 @@ class Runtime:
         remove_status(self._status_dir, os.getpid())
 
     def tick(self) -> None:
-        """Open the store if it is not open, look for a newer champion, and report."""
+        """Open the store or see whether it answers, look for a newer champion, and report."""
         try:
             self._look()
         finally:
@@ -130,7 +129,8 @@ class Runtime:
             log.warning("label_store_not_open", error=type(error).__name__)
 
     def _look(self) -> None:
-        if self._source is None and not self._open():
+        self._store.look()
+        if self._store.source is None:
             return
         self._watch.poll()
         if not self._frozen and self._watch.current is not None:
@@ -165,43 +165,33 @@ class Runtime:
             self._status = status
 
     def readiness(self) -> Readiness:
-        """Ready while there is a store and a model to answer with, even if the newest publication was refused."""
-        reasons = [reason for reason in (self._source_trouble, self._watch.trouble) if reason]
+        """Ready while a store and a model answer, even if the newest publication was refused."""
+        store = self._store
+        reasons = [reason for reason in (store.trouble, self._watch.trouble) if reason]
         if self._watch.current is None and not self._watch.trouble:
             reasons.append("no model is published; run `parked train`, then `parked publish`")
-        return Readiness(self._source is not None and self._watch.current is not None, tuple(reasons))
+        return Readiness(store.trouble is None and self._watch.current is not None, tuple(dict.fromkeys(reasons)))
 
     def try_out(self, scorer: Scorer) -> None:
         """One row through store and model, as a request would: a champion's trial (and the first request's warm-up).
 
         Raises InternalError where the store does not serve what the model eats or the answer is no probability.
         """
-        if self._source is None:
-            raise InternalError("the feature store is not open")
-        self._source.devices([""])
+        source = self._store.source
+        if source is None or self._store.trouble is not None:
+            # Not asked in vain: a store that is stuck would hold up the watch.
+            raise InternalError(self._store.trouble or "the feature store is not open")
+        source.devices([""])
         card = scorer.card
         key = CandidateKey("", "", "", to_us(self._clock()))
         try:
-            (row,) = self._source.values(card.feature_service, card.features, [key])
+            (row,) = source.values(card.feature_service, card.features, [key])
         except NotFoundError as error:
             raise InternalError(f"model {scorer.tag}: {error}") from None
         for trial in (row, [None] * len(row)):
             (probability,) = scorer.score_values([trial])
             if not 0.0 <= probability <= 1.0:
                 raise InternalError(f"model {scorer.tag}: its trial gives {probability}, not a probability")
-
-    def _open(self) -> bool:
-        try:
-            self._source = self._open_source()
-        except Exception as error:  # absent, not applied, locked, damaged: not ready, and tried again
-            why = str(error) if isinstance(error, ParkedError) else f"{type(error).__name__}: {error}"
-            if why != self._source_trouble:
-                log.warning("feature_store_not_open", why=why)
-            self._source_trouble = why
-            return False
-        self._source_trouble = None
-        log.info("feature_store_open")
-        return True
 
     def _swapped(self, champion: Champion) -> None:
         self.metrics.swaps.inc()
