@@ -20,6 +20,7 @@ from feast.infra.online_stores.redis import RedisOnlineStoreConfig as FeastRedis
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
+from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
@@ -51,7 +52,7 @@ class RedisOnlineStore(FeastRedisStore):  # type: ignore[misc]
         self, config: RepoConfig, table: FeatureView, data: Data, progress: Callable[[int], Any] | None
     ) -> None:
         """Write rows; one that is not newer than the one stored is passed over."""
-        with _answering(config):
+        with _answering(config.online_store.connection_string):
             super().online_write_batch(config, table, data, progress)
 
     def write_compared(self, config: RepoConfig, table: FeatureView, data: Data) -> None:
@@ -70,16 +71,16 @@ class RedisOnlineStore(FeastRedisStore):  # type: ignore[misc]
         partial: bool,
     ) -> None:
         """Remove the rows of views that are gone."""
-        with _answering(config):
+        with _answering(config.online_store.connection_string):
             super().update(config, tables_to_delete, tables_to_keep, entities_to_delete, entities_to_keep, partial)
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:
         """Remove the keys of these views."""
-        with _answering(config):
+        with _answering(config.online_store.connection_string):
             super().teardown(config, tables, entities)
 
     def _read_hash_fields(self, config: RepoConfig, commands: list[Any]) -> list[Any]:
-        with _answering(config):
+        with _answering(config.online_store.connection_string):
             return list(super()._read_hash_fields(config, commands))
 
     def _get_features_for_entity(
@@ -92,12 +93,22 @@ class RedisOnlineStore(FeastRedisStore):  # type: ignore[misc]
         return found
 
 
+def require_answer(connection: str) -> None:
+    """Raises SettingError where the server of a connection (``feast_connection``) does not answer. Changes nothing."""
+    (node, *_), options = FeastRedisStore._parse_connection_string(connection)
+    with (
+        _answering(connection),
+        Redis(host=node["host"], port=node["port"], retry=Retry(NoBackoff(), 1), **options) as client,
+    ):
+        client.ping()
+
+
 @contextmanager
-def _answering(config: RepoConfig) -> Iterator[None]:
+def _answering(connection: str) -> Iterator[None]:
     try:
         yield
     except RedisError as error:
-        place = place_of(config.online_store.connection_string)
+        place = place_of(connection)
         raise SettingError(
             f"PARKED_REDIS_CONNECTION: {place} does not serve ({str(error).splitlines()[0]})",
             mend="start the Redis server or correct the setting",

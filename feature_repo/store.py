@@ -59,6 +59,15 @@ def store_config(settings: Settings) -> dict[str, Any]:
     return config
 
 
+def require_online(settings: Settings) -> None:
+    """Raises SettingError where the online store is a server and does not answer. For who is about to change things."""
+    if settings.online_store == "redis":
+        connection = feast_connection(settings.redis_connection)
+        from feature_repo.redis_store import require_answer
+
+        require_answer(connection)
+
+
 def lmdb_folder(settings: Settings) -> Path:
     """Our LMDB online store."""
     return settings.feast_dir / "online.lmdb"

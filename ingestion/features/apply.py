@@ -12,7 +12,7 @@ import yaml
 
 from feature_repo.declare import Catalogue
 from feature_repo.redis_address import IN_ENVIRONMENT
-from feature_repo.store import forget_services, open_store, sqlite_file, store_config
+from feature_repo.store import forget_services, open_store, require_online, sqlite_file, store_config
 from ingestion.features.snapshots import write_missing
 from parked.files import write_text
 from parked.settings import Settings
@@ -24,6 +24,7 @@ def apply_repo(settings: Settings, catalogue: Catalogue | None = None) -> str:
     Objects no longer declared are deleted. Views without snapshots get an empty file. Applying twice changes nothing.
     Also writes ``<home>/feast/feature_store.yaml`` with absolute paths, for Feast's own commands at another home than
     the default (``feast -c feature_repo -f <that file> ui``).
+    Raises SettingError, and changes nothing, where the online store is a server that does not answer.
     """
     from feast.feature_view import DUMMY_ENTITY
     from feast.infra.registry.base_registry import BaseRegistry
@@ -32,6 +33,7 @@ def apply_repo(settings: Settings, catalogue: Catalogue | None = None) -> str:
 
     from feature_repo.objects import PROJECT, feast_objects
 
+    require_online(settings)
     settings.feast_dir.mkdir(parents=True, exist_ok=True)
     store = open_store(settings)
     write_missing(settings.features_dir, catalogue)

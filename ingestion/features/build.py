@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_repo.store import open_store
+from feature_repo.store import open_store, require_online
 from ingestion.features.apply import apply_repo
 from ingestion.features.fold import fold_facts
 from ingestion.features.online import Loaded, load_online
@@ -49,9 +49,10 @@ def build_features(
     """Fold ``facts``, replace the snapshots, apply the declarations, load the online store.
 
     ``progress`` is called with the number of revisions just folded. Nothing is written where folding fails
-    (InputError, InternalError).
+    (InputError, InternalError) or the online store is a server that does not answer (SettingError).
     """
     snapshots = fold_facts(facts, progress=progress)
+    require_online(settings)
     write_snapshots(settings.features_dir, snapshots)
     apply_repo(settings)
     online = load_online(open_store(settings), snapshots, replace=replace)

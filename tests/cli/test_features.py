@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.features import app
-from parked.errors import InputError, NotFoundError
+from parked.errors import InputError, NotFoundError, SettingError
 from parked.files import write_table
 from tests.feature_repo.facts_builder import commuter, table
 
@@ -68,6 +68,24 @@ def test_build_names_missing_and_wrong_facts_and_changes_nothing(at_home, tmp_pa
     pd.DataFrame({"lat": [1.0]}).to_parquet(wrong)
     with pytest.raises(InputError, match="facts lack the columns device_id"):
         run("build", "--facts", str(wrong))
+    assert not (tmp_path / "fresh").exists()
+
+
+def test_build_and_apply_with_a_redis_that_is_away_change_nothing(at_home, tmp_path, monkeypatch):
+    pytest.importorskip("redis")
+    from tests.redis_server import free_port
+
+    folder, facts, _report = at_home
+    before = {file: file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+    monkeypatch.setenv("PARKED_ONLINE_STORE", "redis")
+    monkeypatch.setenv("PARKED_REDIS_CONNECTION", f"127.0.0.1:{free_port()}")
+    for arguments in (("build", "--facts", str(facts)), ("apply",)):
+        with pytest.raises(SettingError, match=r"PARKED_REDIS_CONNECTION: 127\.0\.0\.1:\d+ does not serve"):
+            run(*arguments)
+        assert {file: file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()} == before
+    monkeypatch.setenv("PARKED_HOME", str(tmp_path / "fresh"))
+    with pytest.raises(SettingError):
+        run("build", "--facts", str(facts))
     assert not (tmp_path / "fresh").exists()
 
 
