@@ -1,7 +1,9 @@
 """The stored facts of a home: one revision log per rules version, replaced atomically, and the states to go on from.
 
-A log file says how far of the raw log it was made from, and by which rules and engine; the states of that position lie
-beside it. The log is written last: what is there fits together, whenever a process is killed.
+A log file says by which rules and engine it was made; how far of the raw log it was made from stands in a file beside
+it that is named by the log file's SHA-256, for the log's own bytes follow from the set of raw records alone, however
+they were ingested. The states of that position lie beside them. The log is written last: what is there fits together,
+whenever a process is killed.
 """
 
 from __future__ import annotations
@@ -22,12 +24,12 @@ from ingestion.facts.canonical import Canonical, canonicalise
 from ingestion.facts.checkpoint import engine_id
 from ingestion.facts.rules import Rules
 from parked.errors import ConflictError, InputError
-from parked.files import PARQUET_DAMAGE, write_table
+from parked.files import PARQUET_DAMAGE, atomic_path, put_table, sha256_of, write_text
 from parked.schemas import FIXES, MOTION
 from parked.settings import Settings
 
 REBUILD = "run: parked facts build"
-_POSITION, _ENGINE, _RULES = b"parked.position", b"parked.engine", b"parked.rules"
+_ENGINE, _RULES = b"parked.engine", b"parked.rules"
 
 
 class Raw(Protocol):
@@ -64,6 +66,11 @@ def facts_file(settings: Settings, version: str) -> Path:
 def checkpoint_file(settings: Settings, version: str, position: int) -> Path:
     """Where the states are kept from which a log of this position goes on."""
     return settings.facts_dir / version / f"checkpoint-{position}.bin"
+
+
+def position_file(facts: Path) -> Path:
+    """Where the position is kept of a log file as its bytes are. Raises what reading them raises."""
+    return facts.with_name(f"position-{sha256_of(facts)}")
 
 
 def raw_records(
@@ -116,21 +123,42 @@ def read_stored(settings: Settings, rules: Rules) -> Stored:
     said = facts.schema.metadata or {}
     wanted = engine_id(rules)
     maker = said.get(_ENGINE, b"an unknown engine").decode()
-    if maker != wanted or _POSITION not in said:
-        path = facts_file(settings, rules.version)
+    path = facts_file(settings, rules.version)
+    if maker != wanted:
         raise ConflictError(f"{path}: made by {maker}, not {wanted}", mend=REBUILD)
-    return Stored(facts.replace_schema_metadata(None), int(said[_POSITION]))
+    position = _position(path)
+    if position is None:
+        raise ConflictError(f"{path}: nothing says how far of the raw log it was made from", mend=REBUILD)
+    return Stored(facts.replace_schema_metadata(None), position)
 
 
 def write_facts(settings: Settings, rules: Rules, facts: pa.Table, position: int) -> None:
-    """Replace the stored log, atomically; states of other positions go. Same facts and position, same bytes."""
+    """Replace the stored log, atomically; states of other positions go. Same facts, same bytes."""
+    said = {_ENGINE: engine_id(rules).encode(), _RULES: rules.digest.encode()}
     target = facts_file(settings, rules.version)
-    said = {_POSITION: str(position).encode(), _ENGINE: engine_id(rules).encode(), _RULES: rules.digest.encode()}
-    write_table(target, facts.combine_chunks().replace_schema_metadata(said))
+    _replace(target, facts.replace_schema_metadata(said), position)
     keep = checkpoint_file(settings, rules.version, position)
     for file in target.parent.glob("checkpoint-*.bin"):
         if file != keep:
             file.unlink(missing_ok=True)
+
+
+def _replace(target: Path, facts: pa.Table, position: int | None) -> None:
+    """Put a log and its position into place: the position, named by the log's bytes, is there before the log is."""
+    with atomic_path(target) as temporary:
+        put_table(temporary, facts.combine_chunks())
+        beside = target.with_name(position_file(temporary).name)
+        if position is not None:
+            write_text(beside, f"{position}\n")
+    for file in target.parent.glob("position-*"):
+        if file != beside:
+            file.unlink(missing_ok=True)
+
+
+def _position(path: Path) -> int | None:
+    """How far of the raw log a log file is made from; None where nothing says so."""
+    beside = position_file(path)
+    return int(beside.read_text(encoding="utf-8")) if beside.exists() else None
 
 
 def check_same_rules(settings: Settings, rules: Rules) -> None:
@@ -175,5 +203,5 @@ def forget(settings: Settings, device: str) -> int:
             others = facts.filter(pc.not_equal(facts["device_id"], device))
             if others.num_rows < facts.num_rows:
                 gone += facts.num_rows - others.num_rows
-                write_table(path, others.combine_chunks())
+                _replace(path, others, _position(path))
     return gone

@@ -118,27 +118,75 @@ if sys.argv[2] == "before the states":
     module.checkpoint.save = die
 if sys.argv[2] == "before the log":
     module.write_facts = die
+replace = os.replace
+
+def replace_and_die(source, target):
+    if os.path.basename(target) == "facts.parquet":
+        if sys.argv[2] == "after the log":
+            replace(source, target)
+        die()
+    replace(source, target)
+
+if sys.argv[2] in ("between position and log", "after the log"):
+    os.replace = replace_and_die
 settings = load_settings(home=sys.argv[1])
 module.update(settings, RawLog(settings, open_database(settings.database)), load_rules())
 """
 
 
-@pytest.mark.parametrize("moment", ["before the states", "before the log"])
-def test_an_update_killed_half_way_is_as_if_it_had_not_begun(tmp_path: Path, moment: str) -> None:
+@pytest.mark.parametrize(
+    ("moment", "taken"),
+    [
+        ("before the states", False),
+        ("before the log", False),
+        ("between position and log", False),
+        ("after the log", True),
+    ],
+)
+def test_an_update_killed_at_any_moment_leaves_a_log_and_a_position_that_agree(
+    tmp_path: Path, moment: str, taken: bool
+) -> None:
     tables = world(5, devices=2)
     home = open_home(tmp_path / "home")
     first, second, third = parts(tables, 5, 3, by_receipt=True)
     ingest(home, first, "a")
     rebuild(home.settings, home.log, RULES)
-    before = bytes_of(home)
+    before, position = bytes_of(home), read_stored(home.settings, RULES).position
     ingest(home, second, "b")
     done = subprocess.run([sys.executable, "-c", _KILLED, str(home.settings.home), moment], check=False)
     assert done.returncode == -signal.SIGKILL
-    assert bytes_of(home) == before
+    assert (bytes_of(home) == before) is not taken
+    assert read_stored(home.settings, RULES).position == (home.log.position() if taken else position)
     ingest(home, third, "c")
     update(home.settings, home.log, RULES)
     assert read_facts(home.settings, RULES.version).equals(build_facts(*tables, RULES))
-    assert not list(facts_file(home.settings, RULES.version).parent.glob(f".*{os.getpid()}*"))
+    folder = facts_file(home.settings, RULES.version).parent
+    assert not list(folder.glob(f".*{os.getpid()}*"))
+    assert len(list(folder.glob("position-*"))) == 1  # what a killed one left goes with the next write
+
+
+def test_the_file_is_the_same_bytes_however_the_records_were_cut_into_uploads(tmp_path: Path) -> None:
+    tables = world(11, devices=3, late=0.1)
+    files = set()
+    for count in (1, 2, 5):
+        home = open_home(tmp_path / str(count) / "home")
+        for i, part in enumerate(parts(tables, count, count, by_receipt=False) if count > 1 else [tables]):
+            ingest(home, part, str(i))
+        rebuild(home.settings, home.log, RULES)
+        files.add(bytes_of(home))
+    assert len(files) == 1
+
+
+def test_a_log_whose_position_is_lost_is_not_gone_on_with(tmp_path: Path) -> None:
+    home = open_home(tmp_path / "home")
+    ingest(home, world(6, devices=1), "a")
+    rebuild(home.settings, home.log, RULES)
+    for file in facts_file(home.settings, RULES.version).parent.glob("position-*"):
+        file.unlink()
+    with pytest.raises(ConflictError, match="parked facts build"):
+        update(home.settings, home.log, RULES)
+    rebuild(home.settings, home.log, RULES)
+    assert update(home.settings, home.log, RULES).records == 0
 
 
 def test_an_update_before_any_build_or_after_another_engine_says_what_to_run(tmp_path: Path) -> None:
