@@ -46,8 +46,6 @@ CLOCKS_APART = timedelta(hours=1)
 Answer = dict[str, object]
 """Ready to be written as JSON."""
 
-_NO_MODEL = "no model is published; run `parked train`, then `parked publish`"
-
 
 class Application:
     """The use cases of the service."""
@@ -56,6 +54,8 @@ class Application:
         self,
         *,
         champion: Callable[[], Champion | None],
+        loaded: Callable[[], Champion | None],
+        missing: Callable[[], str],
         source: Callable[[], FeatureSource | None],
         labels: LabelSink,
         log: PredictionLog,
@@ -64,8 +64,11 @@ class Application:
         new_id: NewId,
         stale_after_s: float,
     ) -> None:
-        """``champion`` and ``source`` return None until they are there; ``new_id`` makes an answer's id."""
+        """``champion`` and ``source`` return None until they are there, and ``missing`` says in words what is not;
+        ``loaded``: the champion, else what waits to become it. ``new_id`` makes an answer's id."""
         self._champion = champion
+        self._loaded = loaded
+        self._missing = missing
         self._source = source
         self._labels = labels
         self._log = log
@@ -160,10 +163,10 @@ class Application:
         return ConfirmAnswer(stored=True, duplicate=not added)
 
     def model(self) -> ModelAnswer:
-        """What is being served. Raises NotReadyError where nothing is."""
-        champion = self._champion()
+        """What is being served, or what waits for the store to be. Raises NotReadyError where there is neither."""
+        champion = self._loaded()
         if champion is None:
-            raise NotReadyError(_NO_MODEL)
+            raise NotReadyError(self._missing())
         card, pointer = champion.scorer.card, champion.pointer
         return ModelAnswer(
             model=ModelRef(tag=champion.scorer.tag, generation=pointer.generation),
@@ -176,14 +179,13 @@ class Application:
             manifest_sha256=card.manifest_sha256,
             metrics=card.metrics,
             evaluated_by=champion.scorer.evaluated_by,
+            serving=champion is self._champion(),
         )
 
     def _ready(self) -> tuple[Champion, FeatureSource]:
         champion, source = self._champion(), self._source()
-        if champion is None:
-            raise NotReadyError(_NO_MODEL)
-        if source is None:
-            raise NotReadyError("the feature store is not open; /readyz says why")
+        if champion is None or source is None:
+            raise NotReadyError(self._missing())
         return champion, source
 
     def _where_parked(

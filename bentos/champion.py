@@ -2,7 +2,8 @@
 
 Every worker polls the published pointer. A new generation is loaded and tried beside the old one; only then one
 reference is replaced, which is atomic: a request sees the old champion or the new one, never a mixture. What cannot
-be loaded or fails its trial is refused, and the old one keeps serving.
+be loaded or fails its trial is refused, and the old one keeps serving. Where there is no store to try it on, it waits,
+loaded, until there is.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from bentos.ports import NotReadyError
 from bentos.scorer import Scorer
 from parked.errors import InternalError, ParkedError
 from parked.pointer import Pointer
@@ -41,19 +43,31 @@ class ChampionWatch:
         on_refusal: Callable[[str], None] = lambda _why: None,
     ) -> None:
         """``pointer`` reads what is published (raises ParkedError where that is damaged); ``load``: tag → scorer;
-        ``trial`` raises for a scorer that must not serve."""
+        ``trial`` raises for a scorer that must not serve, NotReadyError where it cannot be tried yet."""
         self._pointer = pointer
         self._load = load
         self._trial = trial
         self._on_swap = on_swap
         self._on_refusal = on_refusal
         self._current: Champion | None = None
-        self._refused: tuple[object, str] | None = None
+        self._waiting: Champion | None = None
+        self._looked = False
+        self._refused: tuple[Pointer | None, str] | None = None
 
     @property
     def current(self) -> Champion | None:
         """The champion; None where nothing was ever published (or never loadable)."""
         return self._current
+
+    @property
+    def waiting(self) -> Champion | None:
+        """What is published and loaded, and cannot be tried yet; None where that is not so. It answers nothing."""
+        return self._waiting
+
+    @property
+    def looked(self) -> bool:
+        """Whether the pointer was ever looked at: before, nobody can say that nothing is published."""
+        return self._looked
 
     @property
     def trouble(self) -> str | None:
@@ -71,30 +85,41 @@ class ChampionWatch:
         A refused publication is tried again at every poll (its model may still be on its way), but counted once.
         """
         pointer: Pointer | None = None
+        challenger: Champion | None = None
         try:
             pointer = self._pointer()
-            if pointer is None:
-                if self._current is not None:
-                    raise InternalError("the published pointer is gone")
-                self._refused = None
-                return False
-            if self._current is not None and pointer == self._current.pointer:
-                self._refused = None
-                return False
-            champion = self._challenge(pointer)
+            challenger = self._challenger(pointer)
+            if challenger is not None:
+                self._trial(challenger.scorer)
+        except NotReadyError:
+            self._settle(challenger, None)
+            return False
         except (ParkedError, OSError) as error:
-            self._refuse(pointer, str(error))
+            self._settle(None, (pointer, str(error)))
             return False
         except Exception as error:  # whatever a damaged model makes a library raise, the old one must keep serving
-            self._refuse(pointer, f"{type(error).__name__}: {error}")
+            self._settle(None, (pointer, f"{type(error).__name__}: {error}"))
             return False
-        self._current = champion
-        self._refused = None
-        self._on_swap(champion)
-        log.info("model_swapped", model=champion.scorer.tag, generation=pointer.generation)
-        return True
+        if challenger is not None:
+            self._current = challenger
+            self._on_swap(challenger)
+            log.info("model_swapped", model=challenger.scorer.tag, generation=challenger.pointer.generation)
+        self._settle(None, None)
+        return challenger is not None
 
-    def _challenge(self, pointer: Pointer) -> Champion:
+    def _challenger(self, pointer: Pointer | None) -> Champion | None:
+        """What is published, loaded, where that is not the champion."""
+        if pointer is None:
+            if self._current is not None:
+                raise InternalError("the published pointer is gone")
+            return None
+        if self._current is not None and pointer == self._current.pointer:
+            return None
+        if self._waiting is not None and pointer == self._waiting.pointer:
+            return self._waiting
+        return self._loaded(pointer)
+
+    def _loaded(self, pointer: Pointer) -> Champion:
         if self._current is not None and pointer.generation <= self._current.pointer.generation:
             raise InternalError(
                 f"published generation {pointer.generation} is not newer than {self._current.pointer.generation}"
@@ -106,15 +131,16 @@ class ChampionWatch:
                 raise InternalError(
                     f"model {pointer.model_tag}: published with {what} {told!r}, its card says {true!r}"
                 )
-        self._trial(scorer)
         return Champion(scorer, pointer)
 
-    def _refuse(self, pointer: Pointer | None, why: str) -> None:
-        refused = (pointer, why)
-        if refused != self._refused:
+    def _settle(self, waiting: Champion | None, refused: tuple[Pointer | None, str] | None) -> None:
+        if waiting is not None and waiting is not self._waiting:
+            log.info("model_waits_for_its_trial", model=waiting.scorer.tag, generation=waiting.pointer.generation)
+        if refused is not None and refused != self._refused:
+            pointer, why = refused
             self._on_refusal(why)
             log.error("model_refused", generation=pointer.generation if pointer else None, why=why)
-        self._refused = refused
+        self._waiting, self._refused, self._looked = waiting, refused, True
 
 
 class Poller:

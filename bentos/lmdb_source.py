@@ -97,6 +97,15 @@ class LmdbSource(FeatureSource):
         rows = self._rows.stored([key_of(view, (device_id,)) for device_id in device_ids])
         return [None if row is None else self._facts(name, row) for name, row in zip(device_ids, rows, strict=True)]
 
+    def sample(self, asked_at_us: int) -> list[CandidateKey]:
+        """The candidates of the first phone that has any, if one of the first hundred does."""
+        for name, row in self._rows.first(self._view[DEVICE], 100):
+            facts = None if name.startswith(b"\x00") else self._facts(name.decode(), row)  # such a key is a hash
+            if facts is not None and facts.candidates:
+                told = facts.device_id
+                return [CandidateKey(told, c.candidate_id, c.cell, asked_at_us, row) for c in facts.candidates]
+        return []
+
     def _facts(self, device_id: str, stored: bytes) -> DeviceFacts | None:
         row = self._whole(DEVICE, msgpack.unpackb(stored, use_list=False))
         as_of_us, driving = self._as_of(row)

@@ -234,6 +234,9 @@ class ModelAnswer(Answer):
     evaluated_by: Literal["compiled", "catboost"] = Field(
         description="compiled: trees as arrays, proved CatBoost's equal at load; catboost: what could not be proved"
     )
+    serving: bool = Field(
+        description="false: it is loaded, and answers once the online store does and it passed its trial there"
+    )
 
 
 class ReadyAnswer(Answer):

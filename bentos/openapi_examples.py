@@ -167,6 +167,7 @@ EXAMPLES: Final[dict[type[BaseModel], dict[str, Any]]] = {
             "manifest_sha256": "9b2f" * 16,
             "metrics": {"test_devices.auc": 0.95},
             "evaluated_by": "compiled",
+            "serving": True,
         }
     },
     ReadyAnswer: {

@@ -90,6 +90,10 @@ class FeatureSource(Protocol):
         """
         ...
 
+    def sample(self, asked_at_us: int) -> list[CandidateKey]:  # noqa: ARG002  for those that have one
+        """A few candidates that the store knows, of any phone, to try a model on; empty where it cannot name any."""
+        return []
+
     def evaluate(self, scorer: Scorer, keys: Sequence[CandidateKey]) -> tuple[list[float], Fed]:
         """Probabilities of candidates (at least one) by ``scorer``, and what its model was fed. Raises NotFoundError.
 

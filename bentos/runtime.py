@@ -19,7 +19,7 @@ from bentos.hindsight import Hindsight
 from bentos.kept_trees import load_proved
 from bentos.logged import AnswerLog
 from bentos.metrics import Metrics
-from bentos.ports import CandidateKey, FeatureSource, LabelSink, Readiness
+from bentos.ports import CandidateKey, FeatureSource, LabelSink, NotReadyError, Readiness
 from bentos.prediction_log import PredictionLog
 from bentos.scorer import Scorer, load_scorer, model_dir_of
 from bentos.store_watch import StoreWatch
@@ -33,6 +33,8 @@ log = structlog.get_logger(__name__)
 
 _TURN_S = 0.0002
 """How long another thread may hold the interpreter while the event loop waits for it."""
+_NO_MODEL = "no model is published; run `parked train`, then `parked publish`"
+_WAITS = "it is loaded, and answers once the online store does and it passed its trial there"
 
 
 class Runtime:
@@ -58,6 +60,7 @@ class Runtime:
         self.gatekeeper = gatekeeper
         self._tokens = Poller(lambda: refresh(gatekeeper), REFRESH_S)
         self._clock = clock
+        self._settings = settings
         self._labels = labels
         self._store = StoreWatch(open_source, config.store_timeout_s)
         self._frozen = False
@@ -73,7 +76,7 @@ class Runtime:
         )
         self._watch = ChampionWatch(
             lambda: read_pointer(settings.pointer_file) or seed,
-            lambda tag: load_proved(settings, tag),
+            self._load,
             trial=self.try_out,
             on_swap=self._swapped,
             on_refusal=lambda _why: metrics.swap_failures.inc(),
@@ -81,6 +84,8 @@ class Runtime:
         self._poller = Poller(self.tick, settings.pointer_poll_s)
         self.application = Application(
             champion=lambda: self._watch.current,
+            loaded=lambda: self._watch.current or self._watch.waiting,
+            missing=lambda: "; ".join(self.readiness().reasons) or "the service is starting; ask again",
             source=lambda: self._store.source,
             labels=labels,
             log=self._log,
@@ -130,8 +135,6 @@ class Runtime:
 
     def _look(self) -> None:
         self._store.look()
-        if self._store.source is None:
-            return
         self._watch.poll()
         if not self._frozen and self._watch.current is not None:
             # What is alive now lives as long as the worker: the collector need not walk it at every full collection.
@@ -153,6 +156,7 @@ class Runtime:
             refused=self._watch.trouble,
             trees=None if champion is None else champion.scorer.evaluated_by,
             refused_generation=self._watch.refused_generation,
+            waits=self._waits(),
         )
         before = self._status
         if before is not None and status == before.model_copy(update={"at": status.at}):
@@ -166,34 +170,67 @@ class Runtime:
 
     def readiness(self) -> Readiness:
         """Ready while a store and a model answer, even if the newest publication was refused."""
-        store = self._store
-        reasons = [reason for reason in (store.trouble, self._watch.trouble) if reason]
-        if self._watch.current is None and not self._watch.trouble:
-            reasons.append("no model is published; run `parked train`, then `parked publish`")
-        return Readiness(store.trouble is None and self._watch.current is not None, tuple(dict.fromkeys(reasons)))
+        store, watch = self._store.trouble, self._watch
+        model = watch.trouble or self._waits()
+        if model is None and watch.current is None:
+            model = _NO_MODEL if watch.looked else "the published model is being loaded"
+        reasons = tuple(dict.fromkeys(reason for reason in (store, model) if reason))
+        return Readiness(store is None and watch.current is not None, reasons)
+
+    def _waits(self) -> str | None:
+        """That a published model waits, and for what; None where none does."""
+        waiting = self._watch.waiting
+        if waiting is None:
+            return None
+        return f"model {waiting.scorer.tag}, generation {waiting.pointer.generation}: {_WAITS}"
+
+    def _load(self, tag: str) -> Scorer:
+        """A model that gives a probability of a row of which nothing is known. Raises what ``load_proved`` raises, and
+        InternalError."""
+        scorer = load_proved(self._settings, tag)
+        (probability,) = scorer.score_values([[None] * len(scorer.card.features)])
+        _require_probability(scorer, probability)
+        return scorer
 
     def try_out(self, scorer: Scorer) -> None:
-        """One row through store and model, as a request would: a champion's trial (and the first request's warm-up).
+        """A question through store and model: a champion's trial (and the first request's warm-up).
 
-        Raises InternalError where the store does not serve what the model eats or the answer is no probability.
+        Raises InternalError where the store does not serve what the model eats or the answer is no probability,
+        NotReadyError where the store does not answer.
         """
         source = self._store.source
         if source is None or self._store.trouble is not None:
             # Not asked in vain: a store that is stuck would hold up the watch.
-            raise InternalError(self._store.trouble or "the feature store is not open")
-        source.devices([""])
-        card = scorer.card
-        key = CandidateKey("", "", "", to_us(self._clock()))
+            raise NotReadyError(self._store.trouble or "the feature store is not open")
         try:
-            (row,) = source.values(card.feature_service, card.features, [key])
+            self._ask(source, scorer)
+        except (InternalError, NotReadyError):
+            raise
         except NotFoundError as error:
             raise InternalError(f"model {scorer.tag}: {error}") from None
-        for trial in (row, [None] * len(row)):
-            (probability,) = scorer.score_values([trial])
-            if not 0.0 <= probability <= 1.0:
-                raise InternalError(f"model {scorer.tag}: its trial gives {probability}, not a probability")
+        except Exception:
+            self._store.look()  # whose fault was it?
+            if self._store.trouble is not None:
+                raise NotReadyError(self._store.trouble) from None
+            raise
+
+    def _ask(self, source: FeatureSource, scorer: Scorer) -> None:
+        source.devices([""])
+        card, now_us = scorer.card, to_us(self._clock())
+        (row,) = source.values(card.feature_service, card.features, [CandidateKey("", "", "", now_us)])
+        probabilities = scorer.score_values([row])
+        known = source.sample(now_us)
+        if known:
+            probabilities += source.evaluate(scorer, known)[0]
+        for probability in probabilities:
+            _require_probability(scorer, probability)
 
     def _swapped(self, champion: Champion) -> None:
         self.metrics.swaps.inc()
         self.metrics.generation.set(champion.pointer.generation)
         self.metrics.compiled.set(champion.scorer.trees is not None)
+
+
+def _require_probability(scorer: Scorer, probability: float) -> None:
+    if not 0.0 <= probability <= 1.0:
+        raise InternalError(f"model {scorer.tag}: its trial gives {probability}, not a probability")

@@ -54,6 +54,16 @@ class PackedRows:
         with self._environment.begin() as transaction:
             return [transaction.get(key) for key in keys]
 
+    def first(self, view: bytes, count: int) -> list[tuple[bytes, bytes]]:
+        """The first rows of a view, at most ``count``: the rest of each one's key, and the row as it is stored."""
+        found: list[tuple[bytes, bytes]] = []
+        with self._environment.begin() as transaction, transaction.cursor() as cursor:
+            there = cursor.set_range(view)
+            while there and len(found) < count and cursor.key().startswith(view):
+                found.append((cursor.key()[len(view) :], cursor.value()))
+                there = cursor.next()
+        return found
+
     def joined(self, keys: Sequence[bytes | tuple[bytes]]) -> bytearray:
         """The rows as they are stored, one after another, all from one moment; an empty one where there is none. In
         the place of a key may stand a row itself, in a tuple."""

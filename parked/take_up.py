@@ -60,5 +60,6 @@ def await_generation(
             return TakeUp(len(statuses), trouble)
         if monotonic() >= until:
             late = ", ".join(str(status.pid) for status in waiting)
-            return TakeUp(len(statuses), f"worker {late} did not take it up within {timeout_s:g} s")
+            why = next((f": {status.waits}" for status in waiting if status.waits), "")
+            return TakeUp(len(statuses), f"worker {late} did not take it up within {timeout_s:g} s{why}")
         sleep(LOOK_S)

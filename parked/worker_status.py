@@ -33,6 +33,8 @@ class WorkerStatus(BaseModel):
     """Why the published model is not the one it answers with."""
     refused_generation: int | None = None
     """Which publication was refused; None where none was, or where the pointer itself is damaged."""
+    waits: str | None = None
+    """That a publication is loaded and not answered with yet, and what it waits for."""
     trees: str | None = None
     """What evaluates the model: ``compiled`` or ``catboost``."""
 

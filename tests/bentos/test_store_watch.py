@@ -14,9 +14,11 @@ from bentos.metrics import Metrics
 from bentos.ports import DeviceFacts, NotReadyError, Readiness
 from bentos.runtime import Runtime
 from parked.clock import fixed_clock
+from parked.worker_status import live_workers, workers_dir
 from tests.bentos.fakes import NOW, FakeLabels, FakeSource, publish, settings_in, until, write_model
 
 SILENT = "the online store does not answer"
+WAITS = "it is loaded, and answers once the online store does and it passed its trial there"
 
 
 class MoodySource(FakeSource):
@@ -98,8 +100,11 @@ def test_a_stuck_store_is_asked_once_and_holds_up_no_tick(world: World) -> None:
 def test_a_model_published_while_the_store_is_stuck_waits_for_its_trial(world: World) -> None:
     world.source.answers.clear()
     publish(world.settings, write_model(world.settings, "v2"), 2)
-    assert world.seen() == Readiness(False, (SILENT,))
+    v2 = f"model parking:v2, generation 2: {WAITS}"
+    assert world.seen() == Readiness(False, (SILENT, v2))
     assert world.serving == "parking:v1"
+    (told,) = live_workers(workers_dir(world.settings))
+    assert (told.generation, told.refused, told.waits) == (1, None, v2)
     world.source.answers.set()
     until(lambda: world.seen() == Readiness(True, ()))
     assert world.serving == "parking:v2"
