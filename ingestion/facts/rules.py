@@ -84,6 +84,7 @@ class LegRules(_Section):
     settle_m: float = Field(gt=0)
     halt_s: Seconds = Field(gt=0)
     motion_confidence: float = Field(ge=0, le=1)
+    motion_s: Seconds = Field(ge=0)
 
 
 class TimeRules(_Section):

@@ -120,6 +120,7 @@ def _begin_place(s: Any, t: int, lat: int, lon: int) -> None:
     s.left_acc = 0.0
     s.left_walked = 0.0
     s.left_speed = 0.0
+    s.left_rode = 0
     s.left_last_t = t
 
 
@@ -311,10 +312,15 @@ def _watch(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, 
     d = distance(row.lat, row.lon, lat, lon)
     s.left_walked = max(s.left_walked, d)
     s.left_speed = max(s.left_speed, v)
+    if v > rule.foot_mps and s.v > rule.foot_mps:
+        s.left_rode = 1
     since = t - row.start
     poor = row.accuracy_cm > 3000 and acc * 200.0 < row.accuracy_cm
-    if s.motion == A_VEHICLE and d > max(20.0, 0.3 * acc) and (v <= rule.still_mps or poor):
-        # The phone still says vehicle: it crept on and stands here now.
+    # The phone's word lags and may be stuck: of a vehicle that came to stand it counts for as long as the longest lag,
+    # and only with what nobody does on foot.
+    rides = s.motion == A_VEHICLE and t - s.fast_t <= rule.motion_ms and s.left_rode == 1
+    if rides and d > max(20.0, 0.3 * acc) and (v <= rule.still_mps or poor):
+        # It crept on and stands here now.
         _begin_place(s, t, lat, lon)
         row.start = t
         row.start_width = t - s.t
@@ -329,7 +335,7 @@ def _watch(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, 
     if d <= rule.settle_m:
         s.left_last_t = t
     walked = d >= rule.foot_m + 0.5 * acc and since >= rule.foot_ms and d <= rule.foot_mps * since * 0.001
-    on_foot = walked and s.left_speed <= rule.fast_mps and s.motion != A_VEHICLE
+    on_foot = walked and s.left_speed <= rule.fast_mps and not rides
     if on_foot or (since >= rule.settle_ms and d <= rule.settle_m + 0.5 * acc):
         confirm(s, out, FOOT if on_foot else REST, R_WALKED if on_foot else R_SETTLED)
 

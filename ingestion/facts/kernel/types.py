@@ -99,6 +99,7 @@ RULES: Final = np.dtype(
         ("settle_m", "f8"),
         ("halt_ms", "i8"),
         ("motion_confidence", "f8"),
+        ("motion_ms", "i8"),
         ("watermark_ms", "i8"),
     ],
     align=True,
@@ -251,6 +252,7 @@ STATE: Final = np.dtype(
         ("left_lat0", "i4"),
         ("left_lon0", "i4"),
         ("left_n", "i4"),
+        ("left_rode", "i4"),
         # a run of reported zeros
         ("zero_lat", "i4"),
         ("zero_lon", "i4"),

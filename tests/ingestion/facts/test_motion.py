@@ -1,0 +1,114 @@
+"""What the phone's own words do to where the vehicle was left: they help, and wrong ones do no harm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from benchmarks.stops.uncertainty import matched
+from benchmarks.stops.world import World, make
+from ingestion.facts.asof import as_of
+from ingestion.facts.build import build_facts
+from ingestion.facts.rules import load_rules
+from parked.schemas import MOTION, TIME
+from tests.ingestion.facts.test_rules_met import drive, east, fixes, standing
+from tests.ingestion.facts.worlds import START_US
+
+RULES = load_rules()
+PARK_WALK_PAY_WALK = drive((12, 300, 5), (0, 20, 5), (1.3, 45, 5), (0, 30, 5), (1.3, 150, 5), (0, 900, 30))
+MARGIN = 0.015
+"""How many more of the places, as a share, a phone that says nothing but nonsense may make us miss."""
+
+
+def words(*said: tuple[float, str], device: str = "phone") -> pa.Table:
+    """MOTION of (seconds, word)."""
+    when = pa.array([START_US + round(t * 1e6) for t, _ in said], pa.int64()).cast(TIME)
+    activity = pa.array([word for _, word in said])
+    return pa.table([[device] * len(said), when, when, activity, [1.0] * len(said)], schema=MOTION)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [(20, "in_vehicle")],
+        [(t, "in_vehicle") for t in range(20, 1400, 60)],
+        [(20, "in_vehicle"), (290, "in_vehicle"), (515, "on_foot")],
+        [(290, "in_vehicle"), (345, "still"), (350, "in_vehicle"), (380, "cycling"), (390, "in_vehicle")],
+    ],
+    ids=["never ended", "stuck", "late", "contradictory"],
+)
+def test_a_phone_that_says_vehicle_while_its_owner_walks_does_not_move_the_vehicle(
+    said: list[tuple[float, str]],
+) -> None:
+    (left,) = standing(build_facts(fixes(PARK_WALK_PAY_WALK), words(*said), RULES), "vehicle_left")
+    (unsaid,) = standing(build_facts(fixes(PARK_WALK_PAY_WALK), None, RULES), "vehicle_left")
+    assert east(left) == pytest.approx(east(unsaid), abs=1)
+    assert east(left) == pytest.approx(3600, abs=15)
+
+
+@pytest.mark.parametrize(("step", "place"), [(2.4, 3648), (1.3, 3600)], ids=["faster than a walk", "at a walk"])
+def test_what_crept_on_under_the_word_vehicle_moved_the_vehicle_only_where_nobody_walks_so_fast(
+    step: float, place: float
+) -> None:
+    crept = drive((12, 300, 5), (0, 20, 5), (step, 20, 5), (0, 900, 5))
+    (left,) = standing(build_facts(fixes(crept), words((290, "in_vehicle")), RULES), "vehicle_left")
+    assert east(left) == pytest.approx(place, abs=20)
+
+
+@lru_cache(maxsize=2)
+def phones(seed: int) -> World:
+    return make("clean", phones=40, seed=seed)
+
+
+def each_minute(world: World, word: Callable[[int], list[str]]) -> pa.Table:
+    """Words of every phone, one a minute while it sends fixes, sure of themselves."""
+    parts = []
+    for name in pc.unique(world.fixes["device_id"]).to_pylist():
+        moments = world.fixes.filter(pc.equal(world.fixes["device_id"], name))["event_time"].cast(pa.int64())
+        when = np.arange(pc.min(moments).as_py(), pc.max(moments).as_py(), 60_000_000)
+        times = pa.array(when, pa.int64()).cast(TIME)
+        n = len(when)
+        parts.append(pa.table([[name] * n, times, times, word(n), [1.0] * n], schema=MOTION))
+    return pa.concat_tables(parts)
+
+
+def stuck(word: str) -> Callable[[World], pa.Table]:
+    return lambda world: each_minute(world, lambda n: [word] * n)
+
+
+def never_ended(world: World) -> pa.Table:
+    return world.motion.filter(pc.equal(world.motion["activity"], "in_vehicle"))
+
+
+def late(world: World) -> pa.Table:
+    """Every word 150-210 s after the 18-60 s that it lags anyway."""
+    lag = np.random.default_rng(1).integers(150, 210, world.motion.num_rows) * 1_000_000
+    moved = pc.add(world.motion["event_time"].cast(pa.int64()), pa.array(lag)).cast(TIME)
+    return world.motion.set_column(1, MOTION.field(1), moved).set_column(2, MOTION.field(2), moved)
+
+
+def missed(world: World, said: pa.Table | None) -> float:
+    """Share of the places where a vehicle was left that have no fact within 50 m and 2 min."""
+    found = matched(as_of(build_facts(world.fixes, said, RULES)), world.parked)
+    return 1.0 - float((found["error_m"] <= 50.0).sum()) / len(world.parked)
+
+
+@pytest.mark.parametrize("seed", [301, 302])
+@pytest.mark.parametrize(
+    "said",
+    [stuck("in_vehicle"), stuck("still"), stuck("cycling"), never_ended, late],
+    ids=["always vehicle", "always still", "always cycling", "never ended", "late"],
+)
+def test_wrong_words_are_hardly_worse_than_none(seed: int, said: Callable[[World], pa.Table]) -> None:
+    world = phones(seed)
+    assert missed(world, said(world)) <= missed(world, None) + MARGIN
+
+
+def test_true_words_find_more_places_than_none() -> None:
+    world = phones(301)
+    assert missed(world, world.motion) < missed(world, None)
