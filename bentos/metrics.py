@@ -62,7 +62,7 @@ class Metrics:
         )
         self.generation = Gauge(
             "parked_model_generation",
-            "Generation of the published model this worker answers with (0: none)",
+            "Generation of the published model this worker answers with (0: none, or a bento's seed)",
             registry=registry,
             multiprocess_mode="liveall",
         )

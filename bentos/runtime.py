@@ -74,6 +74,8 @@ class Runtime:
             flush_s=config.log_flush_s,
             on_drop=metrics.log_dropped.inc,
         )
+        # Generations count one home's publications, of which the seed is none: the first is newer.
+        seed = seed and seed.model_copy(update={"generation": 0})
         self._watch = ChampionWatch(
             lambda: read_pointer(settings.pointer_file) or seed,
             self._load,

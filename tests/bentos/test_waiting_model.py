@@ -199,6 +199,23 @@ def _silent_from_the_second_time(source: FakeSource) -> object:
     return devices
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_bentos_seed_is_shown_and_gives_way_to_the_first_publication_of_its_new_home(
+    tmp_path: Path, there: bool
+) -> None:
+    """It was the fifth publication where the bento was built; here nothing was published yet."""
+    elsewhere = settings_in(tmp_path / "elsewhere")
+    world = World(tmp_path / "home", publish(elsewhere, write_model(settings_in(tmp_path / "home"), "v1"), 5))
+    world.source = OddSource() if there else None
+    assert world.tick()[0] is there
+    assert (world.model.model.tag, world.model.serving) == ("parking:v1", there)
+    assert world.status.generation == 0, "no publication of this home"
+    publish(world.settings, write_model(world.settings, "v2"), 1)
+    world.tick()
+    assert (world.model.model.tag, world.model.serving, world.status.refused) == ("parking:v2", there, None)
+    assert world.status.generation == int(there)
+
+
 def test_a_server_without_a_store_shows_its_model_and_is_ready_when_the_store_comes(tmp_path: Path) -> None:
     """The real server over the real embedded store, which is built while it runs."""
     from ingestion.facts.build import build_facts
