@@ -34,6 +34,7 @@ from bentos.http import (
     send_json,
     with_id,
 )
+from bentos.metric_files import forget_dead
 from bentos.pool import Pool
 
 TICK_S = 0.25
@@ -71,6 +72,8 @@ class Door:
         if bentomls and scope["method"] in _READS:
             if worker is not None:
                 worker.metrics.carry_over(len(self._begun))
+            if path == "/metrics":
+                forget_dead()
             return await self._app(scope, receive, with_id(send, ident))
         if not self._ticking:
             self._tick(asyncio.get_running_loop())
