@@ -1,7 +1,7 @@
-"""What workers that were killed left of their metrics, where all workers of a server write (prometheus_client's files).
+"""What killed workers left of their metrics, where all workers of a server write (prometheus_client's files).
 
-A worker that ends in good order takes its gauges of the living with it; one that is killed cannot, and would be shown as
-ready with its model for ever. What it counted stays: a counter that goes back is a lie too.
+A worker that ends in good order takes its gauges of the living with it; one that is killed cannot, and would be shown
+as ready with its model for ever. What it counted stays: a counter that goes back is a lie too.
 """
 
 from __future__ import annotations
