@@ -28,11 +28,13 @@ from bentos.http import (
     json_of,
     late,
     media_type,
+    no_socket,
+    no_such_path,
     not_allowed,
     read_body,
     request_id,
     send_json,
-    with_id,
+    theirs,
 )
 from bentos.metric_files import forget_dead
 from bentos.pool import Pool
@@ -60,6 +62,8 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer our own paths; hand BentoML its own; 404 the rest."""
+        if scope["type"] == "websocket" and "websocket.http.response" in scope.get("extensions", ()):
+            return await no_socket(receive, send, request_id(dict(scope["headers"])))
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         began = perf_counter()
@@ -74,7 +78,7 @@ class Door:
                 worker.metrics.carry_over(len(self._begun))
             if path == "/metrics":
                 forget_dead()
-            return await self._app(scope, receive, with_id(send, ident))
+            return await self._app(scope, receive, theirs(send, ident, ENDPOINTS))
         if not self._ticking:
             self._tick(asyncio.get_running_loop())
         task = asyncio.current_task()
@@ -89,7 +93,7 @@ class Door:
             elif bentomls or path in _OURS:
                 status, body = _open(worker, path, scope["method"])
             else:
-                raise HttpError(404, "not_found", f"no such path; see /docs.json for {', '.join(ENDPOINTS)}")
+                raise no_such_path(ENDPOINTS)
         except HttpError as error:
             status, body, extra = error.status, error.body(), error.headers
             if worker is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -129,6 +129,11 @@ def parse(kind: type[Request], body: bytes) -> Request:
     return request
 
 
+def no_such_path(paths: Iterable[str]) -> HttpError:
+    """A path that is not there; ``paths`` are."""
+    return HttpError(404, "not_found", f"no such path; see /docs.json for {', '.join(paths)}")
+
+
 def not_allowed(methods: Sequence[str]) -> HttpError:
     """Another method than a path has."""
     allowed = ", ".join(methods)
@@ -154,6 +159,17 @@ def json_of(answer: object) -> bytes:
     return to_json(answer, inf_nan_mode="null")
 
 
+async def no_socket(receive: Receive, send: Send, ident: bytes) -> None:
+    """The answer to a WebSocket's handshake, where the server can give one (ASGI's ``websocket.http.response``)."""
+    await receive()
+    error = HttpError(404, "not_found", "there are no web sockets here; see /docs.json")
+
+    async def within(message: MutableMapping[str, Any]) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    await send_json(within, error.status, error.body(), ident)
+
+
 async def send_json(
     send: Send, status: int, body: bytes, ident: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()
 ) -> None:
@@ -163,12 +179,21 @@ async def send_json(
     await send({"type": "http.response.body", "body": body})
 
 
-def with_id(send: Send, ident: bytes) -> Send:
-    """``send`` for answers that others make."""
+def theirs(send: Send, ident: bytes, paths: Iterable[str]) -> Send:
+    """``send`` for answers that others make: with the request's id, and their errors in our shape. ``paths``: ours."""
+    refused = False
 
     async def sending(message: MutableMapping[str, Any]) -> None:
+        nonlocal refused
         if message["type"] == "http.response.start":
+            status: int = message["status"]
+            refused = status >= 400
+            if refused:
+                error = no_such_path(paths) if status == 404 else HttpError(status, "internal", "the request failed")
+                return await send_json(send, status, error.body(), ident)
             message["headers"] = [*message.get("headers", ()), (b"x-request-id", ident)]
+        elif refused:
+            return
         await send(message)
 
     return sending

@@ -159,6 +159,29 @@ def test_other_paths_are_not_found(hostile: httpx.Client, path: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "path", ["/static_content/nope", "/static_content/%2e%2e/x", "/assets/", "/static_content/%00"]
+)
+def test_what_bentoml_does_not_find_is_told_in_our_shape(hostile: httpx.Client, path: str) -> None:
+    reply = hostile.get(path)
+    assert refused(reply, 404) == "not_found"
+    assert reply.headers["x-request-id"]
+    assert hostile.head(path).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/where_parked", "/nope"])
+def test_a_web_socket_is_told_that_there_is_none(hostile: httpx.Client, path: str) -> None:
+    asks = {
+        "connection": "Upgrade",
+        "upgrade": "websocket",
+        "sec-websocket-version": "13",
+        "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    reply = hostile.get(path, headers=asks)
+    assert refused(reply, 404) == "not_found"
+    assert reply.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
     "device_id", ["телефон", "電話-7", "📱", "a b", "'; DROP TABLE label; --", "../../etc", "é" * 128]
 )
 def test_any_visible_text_is_an_id(hostile: httpx.Client, device_id: str) -> None:
