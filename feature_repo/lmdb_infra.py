@@ -7,7 +7,7 @@ these objects in the registry, and ``parked features apply`` tells the store of 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,10 @@ from feature_repo.packed import declare, drop, environment_of
 class LmdbView(InfraObject):  # type: ignore[misc]
     """A view's fields in the file of a folder."""
 
-    def __init__(self, path: Path, view: bytes, fields: Sequence[str]) -> None:
-        """``fields``: EVENT_US first."""
+    def __init__(self, path: Path, view: bytes, fields: Mapping[str, str]) -> None:
+        """``fields``: name → type, EVENT_US first, as ``packed.declare`` takes them."""
         super().__init__(view.decode().rstrip("\x00"))
-        self.path, self.view, self.fields = path, view, list(fields)
+        self.path, self.view, self.fields = path, view, dict(fields)
 
     def to_proto(self) -> Any:
         """What is kept of it: JSON, as Feast has no message for others' objects."""
@@ -44,7 +44,10 @@ class LmdbView(InfraObject):  # type: ignore[misc]
     def from_proto(infra_object_proto: Any) -> LmdbView:
         """The other way of ``to_proto``."""
         told = json.loads(infra_object_proto.field)
-        return LmdbView(Path(told["path"]), told["view"].encode(), told["fields"])
+        fields = told["fields"]
+        # Registries written before types were told hold names alone.
+        known = fields if isinstance(fields, dict) else dict.fromkeys(fields, "")
+        return LmdbView(Path(told["path"]), told["view"].encode(), known)
 
     def update(self) -> None:
         """Make the file where it is not, and declare the fields."""

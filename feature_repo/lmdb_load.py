@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import lmdb
 import msgpack
@@ -13,6 +13,9 @@ import pyarrow as pa
 
 from feature_repo.pack import pack
 from feature_repo.packed import EVENT_US, declare, environment_of, moment_of
+
+_TYPES: Final = {"int64": "INT64", "double": "DOUBLE", "string": "STRING", "bool": "BOOL"}
+"""Arrow's types as Feast's ValueType names them."""
 
 Stays = Callable[[dict[str, Any], int], bool]
 
@@ -33,7 +36,7 @@ def load_columns(
     """
     moments = np.asarray(columns[EVENT_US].to_numpy())
     with environment_of(path).begin(write=True, buffers=True) as transaction:
-        known = declare(transaction, view, list(columns))
+        known = declare(transaction, view, {name: _TYPES.get(str(column.type), "") for name, column in columns.items()})
         packed, ends = pack([columns.get(name) for name in known], len(keys))
         cuts = map(slice, ends[:-1].tolist(), ends[1:].tolist())
         rows = zip(keys, map(packed.__getitem__, cuts), strict=True)

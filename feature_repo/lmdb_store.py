@@ -196,8 +196,8 @@ class _Read(LmdbOnlineStore):
         return self._reading
 
 
-def _fields_of(table: FeatureView) -> list[str]:
-    return [EVENT_US, *(field.name for field in table.features)]
+def _fields_of(table: FeatureView) -> dict[str, str]:
+    return {EVENT_US: "INT64"} | {field.name: field.dtype.to_value_type().name for field in table.features}
 
 
 def _us(moment: datetime) -> int:

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +26,12 @@ MAP_BYTES: Final = 1 << 40
 
 _FIELDS: Final = b"\x00fields\x00"
 """What the key of a view's list of fields begins with."""
+
+_TYPES: Final = b"\x00types\x00"
+"""What the key of a view's types by field begins with."""
+
+_WAS: Final = "\x00"
+"""Stands between a field's name and its type in the name of what it was when it had that type."""
 
 EMPTY: Final = b"\x90"
 """A row without values."""
@@ -72,7 +78,10 @@ class PackedRows:
             return bytearray().join([key[0] if isinstance(key, tuple) else get(key, EMPTY) for key in keys])
 
     def fields(self, view: bytes) -> list[str]:
-        """Names of a row's values, EVENT_US first; empty where nothing was ever declared. They only grow."""
+        """Names of a row's values, EVENT_US first; empty where nothing was ever declared.
+
+        They only grow, and each means the same for ever but one whose type changed (``declare``): it moves.
+        """
         with self._environment.begin() as transaction:
             return fields_of(told_fields(transaction, view))
 
@@ -123,19 +132,43 @@ def fields_of(told: bytes) -> list[str]:
     return json.loads(told) if told else []
 
 
-def declare(transaction: lmdb.Transaction, view: bytes, names: Sequence[str]) -> list[str]:
-    """A view's fields with ``names`` among them; new ones come last, so that rows already there stay readable."""
-    known = fields_of(told_fields(transaction, view))
-    new = [name for name in names if name not in known]
-    if new:
-        known += new
+def declare(transaction: lmdb.Transaction, view: bytes, fields: Mapping[str, str]) -> list[str]:
+    """A view's fields with those of ``fields`` (name → type, as Feast's ValueType names it) among them.
+
+    New ones come last, so that rows already there stay readable. A field whose type is another than before begins anew
+    at the end: what rows hold of the old type stays in its place under a name that nobody asks for, and is the field's
+    again should the type come back. An empty type: not known.
+    """
+    known, types = fields_of(told_fields(transaction, view)), _types(transaction, view)
+    before = list(known), dict(types)
+    for name, kind in fields.items():
+        had = types.get(name) or kind
+        if name not in known:
+            known.append(name)
+        elif kind and kind != had:
+            was, again = f"{name}{_WAS}{had}", f"{name}{_WAS}{kind}"
+            known[known.index(name)] = was
+            if again in known:
+                known[known.index(again)] = name
+            else:
+                known.append(name)
+        if kind:
+            types[name] = kind
+    if (known, types) != before:
         transaction.put(_FIELDS + view, json.dumps(known).encode())
+        transaction.put(_TYPES + view, json.dumps(types).encode())
     return known
+
+
+def _types(transaction: lmdb.Transaction, view: bytes) -> dict[str, str]:
+    told = transaction.get(_TYPES + view)
+    return {} if told is None else json.loads(bytes(told))
 
 
 def drop(transaction: lmdb.Transaction, view: bytes) -> None:
     """Remove a view: its rows and its fields."""
     transaction.delete(_FIELDS + view)
+    transaction.delete(_TYPES + view)
     cursor = transaction.cursor()
     if cursor.set_range(view):
         while bytes(cursor.key()).startswith(view) and cursor.delete():

@@ -31,6 +31,14 @@ _PANDAS: Final[dict[Dtype, Any]] = {
     Dtype.STRING: "object",
 }
 
+_PYTHON: Final[dict[Dtype, tuple[type, ...]]] = {
+    Dtype.FLOAT64: (float, int),
+    Dtype.INT64: (int, float),
+    Dtype.BOOL: (bool,),
+    Dtype.STRING: (str,),
+}
+"""What a value may be as Feast gives it: ints with nulls come back as floats."""
+
 
 def canonical(frame: pd.DataFrame, dtypes: dict[str, Dtype]) -> pd.DataFrame:
     """``frame`` with its feature columns in declared types: float64, Int64, boolean, object of str; missing is NaN,
@@ -161,11 +169,18 @@ def online_features(store: FeatureStore, rows: Sequence[dict[str, Any]], service
     """Newest features of ``service`` for each row of keys (and ``asked_at_us`` where the service asks for it).
 
     One dict per row in the order given, features in the service's own order (Feast's varies between processes), None
-    where nothing is known. Raises NotFoundError for a service not declared or not applied.
+    where nothing is known, or only a value of another type than is declared now (Feast's own stores give it back as it
+    was written). Raises NotFoundError for a service not declared or not applied.
     """
-    names = list(service_dtypes(service))
+    dtypes = service_dtypes(service)
     if not rows:
         return []
     answer = store.get_online_features(features=applied_service(store, service), entity_rows=list(rows)).to_dict()
-    columns = [answer[name] for name in names]
-    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+    columns = [[_of_type(dtype, value) for value in answer[name]] for name, dtype in dtypes.items()]
+    return [dict(zip(dtypes, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _of_type(dtype: Dtype, value: Any) -> Any:
+    if type(value) not in _PYTHON[dtype] or (dtype is Dtype.INT64 and not float(value).is_integer()):
+        return None
+    return value

@@ -73,7 +73,7 @@ class Store:
         self.fields = fields()
         with environment_of(self.path).begin(write=True) as transaction:
             for view, names in self.fields.items():
-                declare(transaction, view_of(PROJECT, view), names)
+                declare(transaction, view_of(PROJECT, view), dict.fromkeys(names, ""))
         self.source = LmdbSource(PackedRows(self.path), PROJECT)
 
     def put(self, rows: dict[bytes, bytes]) -> None:

@@ -96,3 +96,22 @@ def test_a_planned_view_makes_and_removes_what_it_names(shop: Shop) -> None:
     assert (shop.numbers(gone, "a"), shop.numbers(stays, "a")) == ([None], [1])
     planned["where_you_parked/gone"].update()
     assert PackedRows(path_of(shop.config)).fields(view_key(shop.config, gone)) == [EVENT_US, "x"]
+
+
+def test_a_column_of_another_type_than_before_begins_anew(tmp_path: Path) -> None:
+    of, rows = b"p/v\x00", PackedRows(tmp_path)
+    when = pa.array([1, 1])
+    load_columns(tmp_path, of, [of + b"a", of + b"b"], {EVENT_US: when, "x": pa.array(["t", "u"]), "y": when})
+    load_columns(tmp_path, of, [of + b"b"], {EVENT_US: when[:1], "x": pa.array([0.5]), "y": when[:1]})
+
+    def told() -> list[dict[str, object]]:
+        known = rows.fields(of)
+        found = [row for row in rows.rows([of + b"a", of + b"b"]) if row]
+        return [{"x": None} | {n: v for n, v in zip(known, row, strict=False) if n in ("x", "y")} for row in found]
+
+    assert told() == [{"x": None, "y": 1}, {"x": 0.5, "y": 1}]
+    fields = rows.fields(of)
+    for values in (["v"], [1.5], ["w"]):
+        load_columns(tmp_path, of, [of + b"b"], {EVENT_US: when[:1], "x": pa.array(values), "y": when[:1]})
+    assert told() == [{"x": "t", "y": 1}, {"x": "w", "y": 1}], "its own type again"
+    assert len(rows.fields(of)) == len(fields), "however often it changes"

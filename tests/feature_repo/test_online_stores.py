@@ -46,6 +46,7 @@ DIFFERENCES = {
     "moments": {"lmdb": "microseconds", "sqlite": "seconds", "redis": "microseconds"},
     "a row older than its view's ttl": {"lmdb": "OUTSIDE_MAX_AGE", "sqlite": "PRESENT", "redis": "PRESENT"},
     "a field declared after the row was written": {"lmdb": "null", "sqlite": "NOT_FOUND", "redis": "null"},
+    "a field of another type than the row's": {"lmdb": "null", "sqlite": "the old value", "redis": "the old value"},
     "a view that is gone": {"lmdb": "no rows", "sqlite": "an error", "redis": "no rows"},
     "plan": {"lmdb": "a view each", "sqlite": "a table each", "redis": "nothing"},
     "async read": {"lmdb": "yes", "sqlite": "no", "redis": "yes"},
@@ -62,6 +63,7 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
 
 
 X = {"x": feast.types.Int64}
+Y = {"y": feast.types.Int64}
 
 
 def statuses(answer: Any, name: str) -> list[int]:
@@ -156,6 +158,35 @@ def test_a_field_declared_later_leaves_what_is_stored_readable(shop: Shop) -> No
     expected = DIFFERENCES["a field declared after the row was written"][shop.kind]
     first = FieldStatus.NOT_FOUND if expected == "NOT_FOUND" else FieldStatus.PRESENT
     assert statuses(answer, "new") == [first, FieldStatus.PRESENT]
+
+
+RETYPED = {
+    "Int64": Value(int64_val=7),
+    "Float64": Value(double_val=0.5),
+    "String": Value(string_val="abc"),
+    "Bool": Value(bool_val=True),
+    "Bytes": Value(bytes_val=b"abc"),
+}
+
+
+@pytest.mark.parametrize(("was", "now"), [(a, b) for a in RETYPED for b in RETYPED if a != b])
+def test_a_field_that_changes_its_type_leaves_the_row_readable(shop: Shop, was: str, now: str) -> None:
+    before, after = (view("v", {"x": getattr(feast.types, kind), **Y}) for kind in (was, now))
+    shop.apply(before)
+    shop.write(before, (entity(k="a"), {"x": RETYPED[was], "y": Value(int64_val=1)}, NOON, None))
+    shop.apply(after)
+    shop.write(after, (entity(k="b"), {"x": RETYPED[now], "y": Value(int64_val=2)}, NOON, None))
+    ((_, old), (_, new)) = shop.read(after, entity(k="a"), entity(k="b"))
+    told = shop.store.get_online_features(["v:x", "v:y"], [{"k": "a"}, {"k": "b"}]).to_dict()
+    null = DIFFERENCES["a field of another type than the row's"][shop.kind] == "null"
+    assert old == {"x": Value() if null else RETYPED[was], "y": Value(int64_val=1)}
+    assert new == {"x": RETYPED[now], "y": Value(int64_val=2)}
+    assert told["y"] == [1, 2]
+    assert (told["x"][0] is None) is null
+    shop.apply(before)
+    ((_, old), (_, new)) = shop.read(before, entity(k="a"), entity(k="b"))
+    assert old["x"] == RETYPED[was], "its own type again"
+    assert new["x"] == (Value() if null else RETYPED[now])
 
 
 def test_a_view_that_is_gone_takes_its_rows_and_no_others(shop: Shop) -> None:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import random
+from datetime import UTC, datetime
 
 import pandas as pd
 import pytest
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
 
 from feature_repo.declare import Dtype
 from feature_repo.retrieve import (
@@ -119,3 +122,26 @@ def test_canonical_types_survive_what_feast_makes_of_missing_values():
     assert [str(kind) for kind in made.dtypes] == ["Int64", "boolean", "object", "float64", "int64"]
     assert made["s"].tolist() == ["a", None]
     assert made["i"].isna().tolist() == [False, True]
+
+
+def test_what_is_stored_of_another_type_than_declared_now_is_not_known(tmp_path):
+    settings = Settings(home=tmp_path, online_store="sqlite")
+    build_features(settings, table(commuter("d1", 1).rows))
+    store = open_store(settings)
+    odd = {
+        "walked_m": Value(string_val="far"),
+        "leg_halts": Value(double_val=0.5),
+        "followed_by": Value(int64_val=1),
+        "ended": Value(string_val="yes"),
+        "leg_duration_s": Value(int64_val=60),
+        "leg_fixes": Value(int64_val=9),
+    }
+    key = EntityKey(join_keys=["candidate_id"], entity_values=[Value(string_val="odd")])
+    view = store.get_feature_view("candidate_state")
+    store._get_provider().online_write_batch(
+        store.config, view, [(key, odd, datetime(2026, 3, 1, tzinfo=UTC), None)], None
+    )
+    asked = {"device_id": "d1", "candidate_id": "odd", "cell": "", "asked_at_us": 0}
+    (row,) = online_features(store, [asked], PARKING_V1)
+    told = {"walked_m": None, "leg_halts": None, "followed_by": None, "ended": None}
+    assert {name: row[name] for name in odd} == told | {"leg_duration_s": 60, "leg_fixes": 9}
