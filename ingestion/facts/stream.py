@@ -19,7 +19,7 @@ from ingestion.facts.kernel import arrivals
 from ingestion.facts.kernel.stream import KEPT, META, feed
 from ingestion.facts.kernel.types import NEVER, RECORD, ROOM, ROW, SINK, SLOTS, STATE
 from ingestion.facts.rules import Rules
-from ingestion.facts.table import Rows
+from ingestion.facts.table import Rows, stated_since
 from parked.errors import InternalError
 
 BYTES_PER_DEVICE: Final = 2 * STATE.itemsize + KEPT * RECORD.itemsize + SLOTS * ROW.itemsize + META.itemsize
@@ -137,11 +137,14 @@ class StopStream:
 
         ``device`` in them: from ``code``. What the stream knew of these devices is forgotten.
         """
-        for code in np.unique(records["device"]).tolist():
+        codes = np.unique(records["device"])
+        for code in codes.tolist():
             self._forget(code)
         self._log, _, waiting, _ = feed(records, *self._arrays, self._log, True)
         if waiting:
             raise InternalError("records to adopt are not in canonical order")
+        # In canonical order a fix that spoke until a better one of its moment came looks as if it never had.
+        self._meta["stated"][codes] = stated_since(records, np.zeros(len(self.devices) + 1, np.int64))[codes]
 
     def stated(self) -> npt.NDArray[np.int64]:
         """By device: from which moment (us) on its facts rest on stated arrivals (a far future: never)."""

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ingestion.facts.canonical import Records
-from ingestion.facts.kernel.records import first_stated
+from ingestion.facts.kernel.records import first_stated, rises
 from ingestion.facts.kernel.revise import hexadecimal, revised
-from ingestion.facts.kernel.types import NONE, NONE32, REASONS
+from ingestion.facts.kernel.types import NEVER, NONE, NONE32, REASONS
 from parked.schemas import ACTIVITIES, FACTS, FOLLOWED, KINDS, STATUSES, TIME
 
 Rows = npt.NDArray[Any]
@@ -89,8 +89,34 @@ def to_table(rows: Rows, devices: list[str], stated_since: npt.NDArray[np.int64]
 
 
 def stated_since(records: Records, bounds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """By device: from which moment (us) on its facts rest on arrival times that were stated, not observed."""
-    return np.asarray(first_stated(records, len(bounds) - 1), np.int64)
+    """By device: from which moment (us) on its facts rest on arrival times that were stated, not observed.
+
+    records: in canonical order, of (some of) the devices 0 to len(bounds) - 2.
+    """
+    first = np.asarray(first_stated(records, len(bounds) - 1), np.int64)
+    if (first == NEVER).all() or rises(records):  # all observed, or no two of a moment: nothing to look for
+        return first
+    unheard = _never_heard(records)
+    unheard = unheard[records["stated"][unheard]]
+    for device in np.unique(records["device"][unheard[records["recv"][unheard] == first[records["device"][unheard]]]]):
+        heard = records["device"] == device
+        heard[unheard] = False
+        first[device] = first_stated(records[heard], len(first))[device]
+    return first
+
+
+def _never_heard(records: Records) -> npt.NDArray[np.int64]:
+    """Where there are fixes, in canonical order, that never spoke: a better one of their moment was there when they
+    came. No fact rests on their arrival.
+    """
+    t = records["t"]
+    rows = 1 + np.flatnonzero(t[1:] == t[:-1])
+    both = np.take(records, rows), np.take(records, rows - 1)
+    rows = rows[(both[0]["device"] == both[1]["device"]) & (both[0]["act"] < 0) & (both[1]["act"] < 0)]
+    first = records["recv"].copy()  # receipt, of the fixes of a moment up to here
+    while (first[rows - 1] < first[rows]).any():
+        first[rows] = np.minimum(first[rows], first[rows - 1])
+    return np.asarray(rows[first[rows - 1] <= records["recv"][rows]])
 
 
 def prefixes(devices: list[str], version: str) -> npt.NDArray[np.uint64]:
