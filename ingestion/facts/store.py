@@ -48,6 +48,9 @@ class Raw(Protocol):
     ) -> pa.Table:
         """Motion records, likewise."""
 
+    def received_earlier(self, *, after: int = 0, upto: int | None = None) -> list[str]:
+        """Devices with a record that raw learned between two positions to have been received earlier than known."""
+
 
 @dataclass(frozen=True)
 class Stored:

@@ -26,6 +26,10 @@ BYTES_PER_DEVICE: Final = 2 * STATE.itemsize + KEPT * RECORD.itemsize + SLOTS * 
 """All that is remembered of a device, whatever it sends and for how long: nothing in it grows."""
 
 
+EVER: Final = -NEVER
+"""A moment (us) before any."""
+
+
 class History(Protocol):
     """Where records older than the kept state are found: the raw log."""
 
@@ -146,6 +150,14 @@ class StopStream:
         # In canonical order a fix that spoke until a better one of its moment came looks as if it never had.
         self._meta["stated"][codes] = stated_since(records, np.zeros(len(self.devices) + 1, np.int64))[codes]
 
+    def renew(self, devices: Sequence[str]) -> Changes:
+        """Make devices anew from their history alone, whatever was fed; their logs, from the beginning.
+
+        For records of which it turned out that they had been received earlier than when they were fed.
+        """
+        past = self.history.records(list(devices)) if devices else None
+        return Changes(self._log[:0], [self._anew(self.code(d), past.of(d), EVER) for d in devices] if past else [])
+
     def stated(self) -> npt.NDArray[np.int64]:
         """By device: from which moment (us) on its facts rest on stated arrivals (a far future: never)."""
         known = self._meta[: len(self.devices)]
@@ -168,8 +180,12 @@ class StopStream:
         name = self.devices[code]
         everything = np.concatenate([past.of(name), batch])
         everything = everything[everything["recv"] <= newest]
+        return self._anew(code, everything, since)
+
+    def _anew(self, code: int, everything: Records, since: int) -> Rewritten:
+        """The device's log from a moment on and its states, of all its records (in any order; they are reused)."""
         everything["device"] = 0
-        known = canonical_of(everything, {name: 0}, {})
+        known = canonical_of(everything, {self.devices[code]: 0}, {})
         rows = arrivals.build(known.bounds, known.records, self._rules)
         rows = rows[rows["known"] >= since]
         rows["device"] = code

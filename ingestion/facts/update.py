@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from ingestion.facts import checkpoint
 from ingestion.facts.canonical import Canonical
 from ingestion.facts.log import Log
@@ -25,7 +27,8 @@ class Updated:
     after: int
     """revisions in the log before and after"""
     rewritten: int
-    """devices whose history was asked: records that came very late, or were received before what was known already"""
+    """devices whose history was asked: records that came very late, or were received before what was known already, or
+    earlier than was known of them"""
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,10 @@ def update(
         news = raw_records(raw, after=stored.position, upto=upto)
         records = arrival_order(news)
         records["device"] = stream.recode(news)[records["device"]]
+        renewed = raw.received_earlier(after=stored.position, upto=upto)
         log = Log()
-        log.take(stream.feed(records))
+        log.take(stream.feed(records[~np.isin(records["device"], [stream.code(device) for device in renewed])]))
+        log.take(stream.renew(renewed))
         whole = splice(facts, log, stream)
         progress(1)
         checkpoint.save(stream, checkpoint_file(settings, rules.version, upto), upto)

@@ -1,6 +1,6 @@
 """What makes two records the same: a hash over the device and what was measured.
 
-Not in it: ``received_at`` (a re-send of the same measurement is the same record, first received first kept), the
+Not in it: ``received_at`` (a re-send of the same measurement is the same record, and the earliest receipt counts), the
 platform and where it was read (the same fix exported as CSV and as JSON is one fix). Floats count by their exact
 bits, with -0 as 0 and "not known" as one value: nothing that differs in the last digit is ever dropped.
 """

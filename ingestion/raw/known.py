@@ -7,34 +7,35 @@ from datetime import datetime
 from pathlib import Path
 
 from ingestion.raw.content import Hashes
-from ingestion.raw.seen import Mask, Seen
-from ingestion.raw.segments import SCHEMAS, Segment, segment_hashes
+from ingestion.raw.seen import Ranks, Seen
+from ingestion.raw.segments import EARLIER, KINDS, Segment, segment_receipts
 
 
 class Known:
-    """Content hashes by kind. A segment measured at other times than a batch is never opened."""
+    """Content hashes and receipts by kind. A segment measured at other times than a batch is never opened."""
 
     def __init__(self, raw_dir: Path) -> None:
         self.raw_dir = raw_dir
-        self._seen = {kind: Seen() for kind in SCHEMAS}
-        self._waiting: dict[str, list[Segment]] = {kind: [] for kind in SCHEMAS}
+        self._seen = {kind: Seen() for kind in KINDS}
+        self._waiting: dict[str, list[Segment]] = {kind: [] for kind in KINDS}
 
     def list_segments(self, segments: Sequence[Segment]) -> None:
         """Tell of segments the ledger lists; their hashes are read when first needed."""
         for segment in segments:
-            self._waiting[segment.kind].append(segment)
+            self._waiting[segment.kind.removeprefix(EARLIER)].append(segment)
 
-    def contains(self, kind: str, hashes: Hashes, first: datetime, last: datetime) -> Mask:
-        """Which of ``hashes``, of records measured between ``first`` and ``last``, the log holds.
+    def ranks(self, kind: str, hashes: Hashes, first: datetime, last: datetime) -> Ranks:
+        """How the log holds each of ``hashes``, of records measured between ``first`` and ``last``: the rank of its
+        best receipt, UNKNOWN where it does not hold it.
 
         Raises InternalError where a listed segment cannot be read.
         """
         seen, waiting = self._seen[kind], self._waiting[kind]
         for segment in [s for s in waiting if s.overlaps(first, last)]:
-            seen.add(segment_hashes(self.raw_dir, segment.path))
+            seen.add(*segment_receipts(self.raw_dir, segment.path))
             waiting.remove(segment)
-        return seen.contains(hashes)
+        return seen.ranks(hashes)
 
-    def add(self, kind: str, hashes: Hashes) -> None:
+    def add(self, kind: str, hashes: Hashes, ranks: Ranks) -> None:
         """Remember records just staged."""
-        self._seen[kind].add(hashes)
+        self._seen[kind].add(hashes, ranks)

@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 from sqlalchemy import Engine, delete, select, update
 
 from ingestion.raw.known import Known
 from ingestion.raw.run import Counts, Run
-from ingestion.raw.segments import SCHEMAS, Segment, orphans
+from ingestion.raw.scan import received_earlier, scan
+from ingestion.raw.segments import Segment, orphans
 from ingestion.readers.port import Batch
 from parked.clock import Clock
-from parked.errors import InternalError
 from parked.opsdb.engine import transaction
 from parked.opsdb.tables import IngestionRun, QuarantinedRecord, QuarantineRetry, RawSegment
 from parked.settings import Settings
@@ -168,12 +167,16 @@ class RawLog:
         after: int = 0,
         upto: int | None = None,
     ) -> pa.Table:
-        """Accepted fixes (RAW_FIXES, or some ``columns`` of it), in order of acceptance: of all devices or some, of all
-        time or as received by a moment (aware UTC, inclusive), of all the log or between two of its positions.
+        """Accepted fixes (RAW_FIXES, or some ``columns`` of it), each once, by its earliest receipt: of all devices or
+        some, of all time or as received by a moment (aware UTC, inclusive), of all the log or between two positions.
+
+        In order of acceptance, but those last of which the log learned afterwards that they had been received earlier;
+        between positions, also where it held them before the first (``received_earlier`` names their devices).
 
         Raises InternalError where a listed segment is missing or damaged.
         """
-        return self._scan("fixes", devices, columns, received_by, after, upto)
+        segments = self.segments(after=after, upto=upto)
+        return scan(self.raw_dir, segments, "fixes", devices=devices, columns=columns, received_by=received_by)
 
     def scan_motion(
         self,
@@ -185,7 +188,15 @@ class RawLog:
         upto: int | None = None,
     ) -> pa.Table:
         """Accepted motion records (RAW_MOTION), likewise."""
-        return self._scan("motion", devices, columns, received_by, after, upto)
+        segments = self.segments(after=after, upto=upto)
+        return scan(self.raw_dir, segments, "motion", devices=devices, columns=columns, received_by=received_by)
+
+    def received_earlier(self, *, after: int = 0, upto: int | None = None) -> list[str]:
+        """Devices of which the log learned between two positions that it had had a record earlier than it knew.
+
+        Raises InternalError as above.
+        """
+        return received_earlier(self.raw_dir, self.segments(after=after, upto=upto))
 
     def position(self) -> int:
         """Where the log ends now: what is visible later has positions after this one."""
@@ -207,32 +218,6 @@ class RawLog:
     def orphans(self) -> list[Path]:
         """Files of runs that died, or of one that is going on right now."""
         return orphans(self.raw_dir, {segment.path for segment in self.segments()})
-
-    def _scan(
-        self,
-        kind: str,
-        devices: Sequence[str] | None,
-        columns: Sequence[str] | None,
-        received_by: datetime | None,
-        after: int,
-        upto: int | None,
-    ) -> pa.Table:
-        schema = SCHEMAS[kind]
-        names = list(columns) if columns is not None else schema.names
-        paths = [str(self.raw_dir / segment.path) for segment in self.segments(kind, after=after, upto=upto)]
-        if not paths:
-            return schema.empty_table().select(names)
-        condition = None
-        if devices is not None:
-            condition = ds.field("device_id").isin(pa.array(devices, pa.string()))
-        if received_by is not None:
-            by_then = ds.field("received_at") <= pa.scalar(received_by, schema.field("received_at").type)
-            condition = by_then if condition is None else condition & by_then
-        try:
-            table = ds.dataset(paths, schema=schema, format="parquet").to_table(columns=names, filter=condition)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise InternalError(f"{self.raw_dir}: a raw segment in the ledger is not readable ({error})") from error
-        return table.cast(pa.schema([schema.field(name) for name in names]))
 
     def _refreshed(self) -> Known:
         """The index of what is held, told of segments other processes have added since."""

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Engine, insert
 
-from ingestion.raw.content import fix_hashes, motion_hashes, to_hex
+from ingestion.raw.content import Hashes, fix_hashes, motion_hashes, to_hex
 from ingestion.raw.known import Known
-from ingestion.raw.seen import Mask, first_of_each
-from ingestion.raw.segments import SCHEMAS, Segment, write_segment
+from ingestion.raw.seen import UNKNOWN, Mask, best_of_each, ranks_of
+from ingestion.raw.segments import EARLIER, SCHEMAS, Segment, write_segment
 from ingestion.raw.validate import Checked, check_fixes, check_motion, refusals
 from ingestion.readers.port import Batch, Malformed, as_payload
 from ingestion.readers.records import LAST_US
@@ -73,25 +73,35 @@ class Run:
         return _CHECKS[kind](self._received(candidates), now=self.now)
 
     def take(self, kind: str, records: pa.Table) -> Mask:
-        """Stage those of the accepted ``records`` that the log does not hold yet; which these are, in their order."""
+        """Stage those of the accepted ``records`` that the log does not hold yet; which these are, in their order.
+
+        A record it holds by a later receipt is staged too, since we had it earlier than was known: apart, as it is no
+        further record (``EARLIER``), and counted as a duplicate.
+        """
         if not records.num_rows:
             return np.zeros(0, dtype=np.bool_)
         hashes = _HASHES[kind](records)
+        ranks = ranks_of(records["received_at"], records["as_if_live"])
         span = pc.min_max(records["event_time"]).as_py()
-        fresh = first_of_each(hashes, records["received_at"].cast(pa.int64()).to_numpy())
-        fresh &= ~self.known.contains(kind, hashes, span["min"], span["max"])
+        held = self.known.ranks(kind, hashes, span["min"], span["max"])
+        news = best_of_each(hashes, ranks) & (ranks < held)
+        fresh: Mask = news & (held == UNKNOWN)
         new = int(np.count_nonzero(fresh))
         self.counts.accepted += new
         self.counts.duplicates += records.num_rows - new
-        if not new:
-            return fresh
-        if new < records.num_rows:
-            records, hashes = records.filter(pa.array(fresh)), hashes.take(fresh)
+        self._stage(kind, records, hashes, fresh)
+        self._stage(EARLIER + kind, records, hashes, news & ~fresh)
+        self.known.add(kind, hashes.take(news), ranks[news])
+        return fresh
+
+    def _stage(self, kind: str, records: pa.Table, hashes: Hashes, chosen: Mask) -> None:
+        if not chosen.any():
+            return
+        if not chosen.all():
+            records, hashes = records.filter(pa.array(chosen)), hashes.take(chosen)
         records = self._provenance(records, to_hex(hashes)).select(SCHEMAS[kind].names).cast(SCHEMAS[kind])
         self.as_if_live = self.as_if_live or bool(pc.any(records["as_if_live"]).as_py())
         self.segments.append(write_segment(self.known.raw_dir, kind, records, hashes))
-        self.known.add(kind, hashes)
-        return fresh
 
     def _received(self, candidates: pa.Table) -> pa.Table:
         """Fill in ``received_at`` where the record states none: now, or as if live."""

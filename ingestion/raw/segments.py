@@ -14,11 +14,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingestion.raw.content import Hashes, from_hex
+from ingestion.raw.seen import Ranks, ranks_of
 from parked.errors import InternalError
 from parked.files import sha256_of, write_table
 from parked.schemas import RAW_FIXES, RAW_MOTION
 
+KINDS: Final = ("fixes", "motion")
+
+EARLIER: Final = "earlier_"
+"""Before a kind's name: records of it that the log held already when it learned of an earlier receipt."""
+
 SCHEMAS: Final = {"fixes": RAW_FIXES, "motion": RAW_MOTION}
+SCHEMAS.update({EARLIER + kind: SCHEMAS[kind] for kind in KINDS})
 
 _REPEATING: Final = ("device_id", "platform", "source", "activity")
 
@@ -43,24 +50,27 @@ class Segment:
 def write_segment(raw_dir: Path, kind: str, table: pa.Table, hashes: Hashes) -> Segment:
     """Write records (RAW_FIXES or RAW_MOTION, at least one row) durably. Without a ledger row it stays invisible.
 
-    ``hashes``: of the rows of ``table``. No two listed segments share a record, so their names differ.
+    ``hashes``: of the rows of ``table``. No two listed segments share a record and its receipt, so their names differ.
     """
-    name = hashlib.sha256(hashes.high.tobytes() + hashes.low.tobytes()).hexdigest()[:32]
+    received = ranks_of(table["received_at"], table["as_if_live"])
+    name = hashlib.sha256(hashes.high.tobytes() + hashes.low.tobytes() + received.tobytes()).hexdigest()[:32]
     path = f"{kind}/{name}.parquet"
     write_table(raw_dir / path, table, dictionary=[name for name in _REPEATING if name in table.column_names])
     span = pc.min_max(table["event_time"]).as_py()
     return Segment(kind, path, sha256_of(raw_dir / path), table.num_rows, span["min"], span["max"])
 
 
-def segment_hashes(raw_dir: Path, path: str) -> Hashes:
-    """The content hashes of a segment's records.
+def segment_receipts(raw_dir: Path, path: str) -> tuple[Hashes, Ranks]:
+    """The content hashes of a segment's records and the ranks of their receipts.
 
     Raises InternalError where the file is missing or damaged.
     """
     try:
-        return from_hex(pq.read_table(raw_dir / path, columns=["payload_hash"], partitioning=None)["payload_hash"])
+        columns = ["payload_hash", "received_at", "as_if_live"]
+        table = pq.read_table(raw_dir / path, columns=columns, partitioning=None)
     except (OSError, pa.ArrowInvalid) as error:
         raise InternalError(f"{raw_dir / path}: raw segment in the ledger but not readable ({error})") from error
+    return from_hex(table["payload_hash"]), ranks_of(table["received_at"], table["as_if_live"])
 
 
 def orphans(raw_dir: Path, listed: Collection[str]) -> list[Path]:

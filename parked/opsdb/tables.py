@@ -83,7 +83,7 @@ class RawSegment(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[int] = mapped_column(ForeignKey("ingestion_run.id"), index=True)
     kind: Mapped[str]
-    """fixes or motion"""
+    """fixes or motion; earlier_fixes or earlier_motion: records of before, received earlier than was known"""
     path: Mapped[str] = mapped_column(unique=True)
     """relative to the raw folder"""
     sha256: Mapped[str]

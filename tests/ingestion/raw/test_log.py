@@ -142,7 +142,7 @@ def test_files_measured_at_other_times_are_never_opened(home: Home, monkeypatch)
     log = home.log
     log.append(batch(), source="a", reader="test", sha256="1", clock=CLOCK)
     opened: list[str] = []
-    monkeypatch.setattr("ingestion.raw.known.segment_hashes", lambda _dir, path: opened.append(path))
+    monkeypatch.setattr("ingestion.raw.known.segment_receipts", lambda _dir, path: opened.append(path))
     log._known = None
     log.append(batch(first=1000), source="b", reader="test", sha256="2", clock=CLOCK)
     assert opened == []

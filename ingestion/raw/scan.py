@@ -1,0 +1,78 @@
+"""Reading raw segments: each record once, by the earliest receipt that the segments know of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import reduce
+from operator import and_
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from ingestion.raw.content import from_hex
+from ingestion.raw.seen import best_of_each, ranks_of
+from ingestion.raw.segments import EARLIER, SCHEMAS, Segment
+from parked.errors import InternalError
+
+
+def scan(
+    raw_dir: Path,
+    segments: Sequence[Segment],
+    kind: str,
+    *,
+    devices: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    received_by: datetime | None = None,
+) -> pa.Table:
+    """The records of a ``kind`` (fixes, motion) in ``segments``, in their order: of all devices or some, all columns
+    (of RAW_FIXES or RAW_MOTION) or some, as received by a moment (aware UTC, inclusive).
+
+    A record with an earlier receipt (``EARLIER``) comes last, by the earliest, also where it was held before these
+    segments. Raises InternalError where a segment is missing or damaged.
+    """
+    schema = SCHEMAS[kind]
+    names = list(columns) if columns is not None else schema.names
+    conditions = []
+    if devices is not None:
+        conditions.append(ds.field("device_id").isin(pa.array(devices, pa.string())))
+    again = _read(raw_dir, segments, EARLIER + kind, schema.names, conditions)
+    if again.num_rows:
+        ranks = ranks_of(again["received_at"], again["as_if_live"])
+        again = again.filter(pa.array(best_of_each(from_hex(again["payload_hash"]), ranks)))
+        conditions.append(~ds.field("payload_hash").isin(again["payload_hash"].combine_chunks()))
+    if received_by is not None:
+        by_then = pa.scalar(received_by, schema.field("received_at").type)
+        conditions.append(ds.field("received_at") <= by_then)
+        again = again.filter(pc.less_equal(again["received_at"], by_then))
+    once = _read(raw_dir, segments, kind, names, conditions)
+    return pa.concat_tables([once, again.select(names)]) if again.num_rows else once
+
+
+def received_earlier(raw_dir: Path, segments: Sequence[Segment]) -> list[str]:
+    """Devices of which ``segments`` have a record with a receipt earlier than was known before, ascending.
+
+    Raises InternalError as ``scan``.
+    """
+    devices: set[str] = set()
+    for kind in SCHEMAS:
+        if kind.startswith(EARLIER):
+            devices.update(pc.unique(_read(raw_dir, segments, kind, ["device_id"], [])["device_id"]).to_pylist())
+    return sorted(devices)
+
+
+def _read(
+    raw_dir: Path, segments: Sequence[Segment], kind: str, names: list[str], conditions: list[ds.Expression]
+) -> pa.Table:
+    schema = SCHEMAS[kind]
+    paths = [str(raw_dir / segment.path) for segment in segments if segment.kind == kind]
+    if not paths:
+        return schema.empty_table().select(names)
+    condition = reduce(and_, conditions) if conditions else None
+    try:
+        table = ds.dataset(paths, schema=schema, format="parquet").to_table(columns=names, filter=condition)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InternalError(f"{raw_dir}: a raw segment in the ledger is not readable ({error})") from error
+    return table.cast(pa.schema([schema.field(name) for name in names]))
