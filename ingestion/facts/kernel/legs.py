@@ -40,7 +40,8 @@ from ingestion.facts.kernel.types import (
 
 NO_LEG, MAYBE, IN_LEG = 0, 1, 2
 CALM_MS = 120_000
-NOTHING, UNCONFIRMED, CONFIRMED = 0, 1, 2
+NOTHING, UNCONFIRMED, SAID, CONFIRMED = 0, 1, 2, 3
+"""Of a candidate: SAID is one that only the phone's word "on foot" speaks for; driving on takes it back."""
 
 
 @inlined()
@@ -148,12 +149,25 @@ def confirm(s: Any, out: Any, followed: int, why: int) -> None:
     """What followed is known well enough: the leg is over, the place is settled."""
     row = s.work[SLOT_LEFT]
     _place(s, row)
-    row.followed = followed
+    row.followed = FOOT if s.left == SAID else followed
     row.reasons |= why
     row.walked_cm = cm(s.left_walked)
     row.motion_after = s.motion if s.motion_t >= row.start else -1
     s.left = CONFIRMED
     s.leg = NO_LEG
+    emit(s, row, out, PROVISIONAL)
+
+
+@njit()
+def _say(s: Any, out: Any) -> None:
+    """The phone says on foot: known at once, settled by what follows, as its word may be wrong."""
+    row = s.work[SLOT_LEFT]
+    _place(s, row)
+    row.followed = FOOT
+    row.reasons |= R_MOTION
+    row.walked_cm = cm(s.left_walked)
+    row.motion_after = s.motion
+    s.left = SAID
     emit(s, row, out, PROVISIONAL)
 
 
@@ -255,7 +269,7 @@ def _fast(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, v: float, mov
         if (s.leg_strong >= 2 and far >= rule.vehicle_m) or (again and s.leg_n >= 2 and far >= rule.again_m):
             s.leg = IN_LEG
             closing = s.left != NOTHING
-    elif s.left == UNCONFIRMED:
+    elif s.left == UNCONFIRMED or s.left == SAID:
         if distance(row.lat, row.lon, lat, lon) < rule.resume_m + min(50.0, s.acc):
             return
         stood = s.left_last_t - row.start
@@ -322,8 +336,10 @@ def _watch(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, 
     if rides and d > max(20.0, 0.3 * acc) and (v <= rule.still_mps or poor):
         # It crept on and stands here now.
         _begin_place(s, t, lat, lon)
+        s.left = UNCONFIRMED
         row.start = t
         row.start_width = t - s.t
+        row.followed = UNKNOWN
         row.uncertainty_cm = cm(acc + min(150.0, v * (t - s.t) * 0.0005))
         _weigh(s, lat, lon, acc)
         _place(s, row)
@@ -334,7 +350,9 @@ def _watch(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, 
         _place(s, row)
     if d <= rule.settle_m:
         s.left_last_t = t
-    walked = d >= rule.foot_m + 0.5 * acc and since >= rule.foot_ms and d <= rule.foot_mps * since * 0.001
+    # Half as far is enough where the phone says so too.
+    foot_m = 0.5 * rule.foot_m if s.left == SAID else rule.foot_m
+    walked = d >= foot_m + 0.5 * acc and since >= rule.foot_ms and d <= rule.foot_mps * since * 0.001
     on_foot = walked and s.left_speed <= rule.fast_mps and not rides
     if on_foot or (since >= rule.settle_ms and d <= rule.settle_m + 0.5 * acc):
         confirm(s, out, FOOT if on_foot else REST, R_WALKED if on_foot else R_SETTLED)
@@ -356,7 +374,7 @@ def silence_in_leg(s: Any, rule: Any, out: Any, t: int, moved: float) -> None:
         why |= R_GARAGE if s.v > rule.fast_mps else 0
         _stand(s, out, row, why)
         row.uncertainty_cm = cm(s.acc + min(150.0, s.v * 15.0))
-    if s.left == UNCONFIRMED:
+    if s.left == UNCONFIRMED or s.left == SAID:
         row.silence = gap
         confirm(s, out, SILENCE, why)
 
@@ -376,7 +394,7 @@ def on_move(
         _fast(s, rule, out, t, lat, lon, v, math.sqrt(moved2))
     elif s.leg == IN_LEG and s.left == NOTHING:
         _slow(s, rule, out, t, lat, lon, acc, v, math.sqrt(moved2))
-    elif s.left == UNCONFIRMED:
+    elif s.left == UNCONFIRMED or s.left == SAID:
         _watch(s, rule, out, t, lat, lon, acc, v)
     if s.leg == MAYBE and t - s.fast_t > 60_000 and not sure:
         s.leg = NO_LEG
@@ -401,17 +419,21 @@ def on_motion(s: Any, rule: Any, out: Any, t: int, activity: int, confidence: fl
     s.motion_t = t
     if s.leg != NO_LEG and s.left == NOTHING:
         s.leg_motion[activity] += 1
+    if activity == A_VEHICLE and s.left == SAID:
+        # It takes its word back.
+        s.left = UNCONFIRMED
+        s.work[SLOT_LEFT].followed = UNKNOWN
     if activity != A_FOOT:
         return
     row = s.work[SLOT_LEFT]
     if s.leg == IN_LEG and s.left == NOTHING and s.slow_t != NONE and t - s.fast_t >= 15_000:
         _stand(s, out, row, R_MOTION | R_NO_PAUSE)
-    if s.left == UNCONFIRMED and t >= row.start:
-        confirm(s, out, FOOT, R_MOTION)
+    if s.left == UNCONFIRMED:
+        _say(s, out)
 
 
 @njit()
 def on_rest(s: Any, out: Any) -> None:
     """A stop opened: an unconfirmed candidate nearby was followed by rest."""
-    if s.left == UNCONFIRMED:
+    if s.left == UNCONFIRMED or s.left == SAID:
         confirm(s, out, REST, R_SETTLED | (R_SPARSE if s.ring_n < 4 else 0))

@@ -60,6 +60,47 @@ def test_what_crept_on_under_the_word_vehicle_moved_the_vehicle_only_where_nobod
     assert east(left) == pytest.approx(place, abs=20)
 
 
+RED_LIGHT = drive((12, 300, 5), (0, 45, 5), (12, 600, 5), (0, 900, 30))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [(5, "in_vehicle"), (310, "on_foot"), (320, "in_vehicle")],
+        [(5, "in_vehicle"), (310, "on_foot")],
+        [(t, "on_foot") for t in range(5, 900, 10)],
+    ],
+    ids=["for ten seconds", "never taken back", "always"],
+)
+def test_a_wrong_word_of_walking_at_a_red_light_is_taken_back_when_the_phone_drives_on(
+    said: list[tuple[float, str]],
+) -> None:
+    facts = build_facts(fixes(RED_LIGHT), words(*said), RULES)
+    (halt,) = standing(facts, "halt")
+    assert east(halt) == pytest.approx(3600, abs=15)
+    assert [round(east(left), -2) for left in standing(facts, "vehicle_left")] == [10800]
+    assert "RETRACTED" in facts["status"].to_pylist()
+    gone = facts.filter(pc.equal(facts["status"], "RETRACTED"))["fact_id"]
+    assert "FINAL" not in facts.filter(pc.is_in(facts["fact_id"], gone.combine_chunks()))["status"].to_pylist()
+
+
+@pytest.mark.parametrize("walk", [(1.3, 45, 5), (1.3, 100, 5)], ids=["25 m and more", "far"])
+def test_a_word_of_walking_that_the_way_confirms_stands_though_another_drive_begins_soon(
+    walk: tuple[float, float, float],
+) -> None:
+    gone = drive((12, 300, 5), (0, 10, 5), walk, (12, 600, 5), (0, 900, 30))
+    first, _ = standing(build_facts(fixes(gone), words((5, "in_vehicle"), (320, "on_foot")), RULES), "vehicle_left")
+    assert east(first) == pytest.approx(3600, abs=15)
+    assert first["followed_by"] == "foot"
+
+
+def test_a_word_of_walking_that_the_phone_takes_back_is_no_walk() -> None:
+    stood = drive((12, 300, 5), (0, 900, 30))
+    said = words((5, "in_vehicle"), (320, "on_foot"), (330, "in_vehicle"))
+    (left,) = standing(build_facts(fixes(stood), said, RULES), "vehicle_left")
+    assert left["followed_by"] == "rest"
+
+
 @lru_cache(maxsize=2)
 def phones(seed: int) -> World:
     return make("clean", phones=40, seed=seed)
@@ -85,6 +126,11 @@ def never_ended(world: World) -> pa.Table:
     return world.motion.filter(pc.equal(world.motion["activity"], "in_vehicle"))
 
 
+def at_random(world: World) -> pa.Table:
+    rng = np.random.default_rng(2)
+    return each_minute(world, lambda n: rng.choice(["in_vehicle", "on_foot", "still", "cycling"], n).tolist())
+
+
 def late(world: World) -> pa.Table:
     """Every word 150-210 s after the 18-60 s that it lags anyway."""
     lag = np.random.default_rng(1).integers(150, 210, world.motion.num_rows) * 1_000_000
@@ -101,8 +147,8 @@ def missed(world: World, said: pa.Table | None) -> float:
 @pytest.mark.parametrize("seed", [301, 302])
 @pytest.mark.parametrize(
     "said",
-    [stuck("in_vehicle"), stuck("still"), stuck("cycling"), never_ended, late],
-    ids=["always vehicle", "always still", "always cycling", "never ended", "late"],
+    [stuck("in_vehicle"), stuck("on_foot"), stuck("still"), never_ended, late, at_random],
+    ids=["always vehicle", "always on foot", "always still", "never ended", "late", "at random"],
 )
 def test_wrong_words_are_hardly_worse_than_none(seed: int, said: Callable[[World], pa.Table]) -> None:
     world = phones(seed)
