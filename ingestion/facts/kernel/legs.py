@@ -172,6 +172,19 @@ def _say(s: Any, out: Any) -> None:
 
 
 @njit()
+def _unsay(s: Any, out: Any) -> None:
+    """The phone takes its word back, or is heard again: a candidate that nothing else speaks for goes."""
+    row = s.work[SLOT_LEFT]
+    if row.reasons & R_GARAGE:
+        emit(s, row, out, RETRACTED)
+        s.left = NOTHING
+        s.slow_v, s.slow_t = 1e9, NONE
+    else:
+        row.followed = UNKNOWN
+        s.left = UNCONFIRMED
+
+
+@njit()
 def _start(s: Any, t: int, width: int, lat: int, lon: int) -> None:
     """A vehicle leg may begin here; ``t`` lies in an interval of ``width`` ms."""
     s.leg = MAYBE
@@ -359,6 +372,14 @@ def _watch(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, 
 
 
 @njit()
+def _vanish(s: Any, rule: Any, out: Any, gap: int, why: int) -> None:
+    """The leg ends at the last fix, ``gap`` ms ago: how far it went on unheard is a guess by its speed."""
+    s.slow_v, s.slow_t, s.slow_lat, s.slow_lon, s.slow_acc, s.slow_gap = s.v, s.t, s.lat, s.lon, s.acc, gap
+    _stand(s, out, s.work[SLOT_LEFT], why | (R_GARAGE if s.v > rule.fast_mps else 0))
+    s.work[SLOT_LEFT].uncertainty_cm = cm(s.acc + min(150.0, s.v * 15.0))
+
+
+@njit()
 def silence_in_leg(s: Any, rule: Any, out: Any, t: int, moved: float) -> None:
     """A long gap that is not vehicle speed ends a leg at the last fix before it, or settles an open candidate."""
     gap = t - s.t
@@ -370,10 +391,7 @@ def silence_in_leg(s: Any, rule: Any, out: Any, t: int, moved: float) -> None:
     row = s.work[SLOT_LEFT]
     why = R_SILENCE
     if s.leg == IN_LEG and s.left == NOTHING:
-        s.slow_v, s.slow_t, s.slow_lat, s.slow_lon, s.slow_acc, s.slow_gap = s.v, s.t, s.lat, s.lon, s.acc, gap
-        why |= R_GARAGE if s.v > rule.fast_mps else 0
-        _stand(s, out, row, why)
-        row.uncertainty_cm = cm(s.acc + min(150.0, s.v * 15.0))
+        _vanish(s, rule, out, gap, why)
     if s.left == UNCONFIRMED or s.left == SAID:
         row.silence = gap
         confirm(s, out, SILENCE, why)
@@ -384,6 +402,9 @@ def on_move(
     s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, v: float, reported: float, moved2: float
 ) -> None:
     """Legs and candidates at an accepted fix ``moved2`` square metres from the last: its speed is taken to be ``v``."""
+    if s.left == SAID and s.work[SLOT_LEFT].reasons & R_GARAGE and t - s.t < rule.silence_ms:
+        # Heard again so soon: its fixes tell better where the leg ends than the last one before the word did.
+        _unsay(s, out)
     fast = v >= rule.fast_mps
     sure = fast and (
         s.v >= rule.fast_mps
@@ -420,14 +441,13 @@ def on_motion(s: Any, rule: Any, out: Any, t: int, activity: int, confidence: fl
     if s.leg != NO_LEG and s.left == NOTHING:
         s.leg_motion[activity] += 1
     if activity == A_VEHICLE and s.left == SAID:
-        # It takes its word back.
-        s.left = UNCONFIRMED
-        s.work[SLOT_LEFT].followed = UNKNOWN
+        _unsay(s, out)
     if activity != A_FOOT:
         return
-    row = s.work[SLOT_LEFT]
     if s.leg == IN_LEG and s.left == NOTHING and s.slow_t != NONE and t - s.fast_t >= 15_000:
-        _stand(s, out, row, R_MOTION | R_NO_PAUSE)
+        _stand(s, out, s.work[SLOT_LEFT], R_MOTION | R_NO_PAUSE)
+    elif s.leg == IN_LEG and s.left == NOTHING and s.slow_t == NONE and s.pend_n == 0 and t - s.t >= rule.sparse_ms:
+        _vanish(s, rule, out, t - s.t, R_MOTION)
     if s.left == UNCONFIRMED:
         _say(s, out)
 

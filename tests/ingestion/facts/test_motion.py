@@ -16,7 +16,7 @@ from ingestion.facts.asof import as_of
 from ingestion.facts.build import build_facts
 from ingestion.facts.rules import load_rules
 from parked.schemas import MOTION, TIME
-from tests.ingestion.facts.test_rules_met import drive, east, fixes, standing
+from tests.ingestion.facts.test_rules_met import drive, east, fixes, seconds, standing
 from tests.ingestion.facts.worlds import START_US
 
 RULES = load_rules()
@@ -99,6 +99,45 @@ def test_a_word_of_walking_that_the_phone_takes_back_is_no_walk() -> None:
     said = words((5, "in_vehicle"), (320, "on_foot"), (330, "in_vehicle"))
     (left,) = standing(build_facts(fixes(stood), said, RULES), "vehicle_left")
     assert left["followed_by"] == "rest"
+
+
+INTO_A_GARAGE = drive((12, 300, 5))
+SAID_INSIDE = ((20, "in_vehicle"), (360, "on_foot"))
+
+
+def test_in_a_garage_the_word_of_walking_alone_tells_where_the_vehicle_was_left() -> None:
+    facts = build_facts(fixes(INTO_A_GARAGE), words(*SAID_INSIDE), RULES)
+    (left,) = standing(facts, "vehicle_left")
+    assert (left["status"], left["followed_by"]) == ("PROVISIONAL", "foot")
+    assert {"garage", "motion_activity"} <= set(str(left["reasons"]).split(","))
+    assert east(left) == pytest.approx(3600, abs=1)
+    assert seconds(left) == pytest.approx(300, abs=1)
+    assert seconds(left, "available_at") == pytest.approx(360, abs=1)
+    assert float(str(left["uncertainty_m"])) > 100
+
+
+def test_heard_again_after_a_silence_it_is_the_same_fact() -> None:
+    out = [*INTO_A_GARAGE, *((3900.0 + 5 * i, 3640.0 + 6.5 * i) for i in range(40))]
+    (before,) = standing(build_facts(fixes(INTO_A_GARAGE), words(*SAID_INSIDE), RULES), "vehicle_left")
+    (left,) = standing(build_facts(fixes(out), words(*SAID_INSIDE), RULES), "vehicle_left")
+    assert (left["fact_id"], east(left)) == (before["fact_id"], east(before))
+    assert left["followed_by"] == "foot"
+    assert left["silence_s"] == pytest.approx(3600, abs=5)
+
+
+@pytest.mark.parametrize("heard", [370.0, 420.0])
+def test_a_word_of_walking_in_a_short_silence_of_a_drive_leaves_nothing(heard: float) -> None:
+    on = [(heard + 5 * i, 12 * heard + 60.0 * i) for i in range(60)]
+    on += [(on[-1][0] + 30 * i, on[-1][1]) for i in range(1, 40)]
+    facts = build_facts(fixes([*INTO_A_GARAGE, *on]), words(*SAID_INSIDE), RULES)
+    (left,) = standing(facts, "vehicle_left")
+    assert east(left) == pytest.approx(on[-1][1], abs=15)
+    assert "RETRACTED" in facts["status"].to_pylist()
+
+
+def test_a_word_of_walking_in_a_silence_goes_when_the_phone_takes_it_back() -> None:
+    said = words(*SAID_INSIDE, (380, "in_vehicle"))
+    assert standing(build_facts(fixes(INTO_A_GARAGE), said, RULES), "vehicle_left") == []
 
 
 @lru_cache(maxsize=2)
