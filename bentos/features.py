@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import structlog
 
 from bentos.answer import Candidate
 from bentos.ports import CandidateKey, DeviceFacts, FeatureSource, NotReadyError, Values
+from bentos.turns import Turns
 from feature_repo.retrieve import online_features
 from feature_repo.services import WHERE_PARKED_V1
 from feature_repo.store import open_store
@@ -39,8 +39,9 @@ class FeastSource(FeatureSource):
     def __init__(self, store: Any) -> None:
         """``store``: a ``feast.FeatureStore`` with the repo applied."""
         self._store = store
-        # Feast's SQLite store is one connection: a model's trial must not run between a request's reads.
-        self._lock = threading.Lock()
+        # Feast's SQLite store is one connection: a model's trial must not run between a request's reads. Who sees
+        # whether the store answers, or tries a model, gets a turn under any load.
+        self._turns = Turns()
 
     @classmethod
     def open(cls, settings: Settings) -> FeastSource:
@@ -66,12 +67,14 @@ class FeastSource(FeatureSource):
 
     def _asked(self, rows: list[dict[str, Any]], service: str) -> list[dict[str, Any]]:
         """Raises NotReadyError where the online store is a server and does not answer."""
-        with self._lock:
+        with self._turns:
             try:
-                return online_features(self._store, rows, service)
+                told = online_features(self._store, rows, service)
             except SettingError as error:
                 log.warning("online_store_does_not_answer", why=str(error))
                 raise NotReadyError("the online store does not answer") from None
+            self.answered += 1
+            return told
 
 
 def device_facts(device_id: str, row: Mapping[str, Any]) -> DeviceFacts | None:

@@ -79,6 +79,9 @@ class FeatureSource(Protocol):
     """Its reads are quick and wait for nobody, so the event loop itself may make them. Else they run on a thread, which
     may be given up on."""
 
+    answered: int = 0
+    """How many reads came back, where they wait for somebody: who waits behind others sees by it that they do."""
+
     def devices(self, device_ids: Sequence[str]) -> list[DeviceFacts | None]:
         """One entry per id, in order; None for a device the store has never seen."""
         ...

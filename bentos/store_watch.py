@@ -7,6 +7,7 @@ its own, so that a store that is stuck holds up one question and not the watch o
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import structlog
@@ -28,6 +29,7 @@ class StoreWatch:
         self._patience_s = patience_s
         self._asking: threading.Thread | None = None
         self._said: str | None = None
+        self._answered, self._until = 0, 0.0
         self.source: FeatureSource | None = None
         """None until it was opened; then for good."""
         self.trouble: str | None = "the feature store is being opened"
@@ -51,16 +53,25 @@ class StoreWatch:
             log.info("feature_store_open")
 
     def _ask(self, source: FeatureSource) -> str | None:
-        """Why ``source`` gives no answer; None where it does. A question still on its way is not asked twice."""
+        """Why ``source`` gives no answer; None where it does. A question still on its way is not asked twice.
+
+        One that waits behind others' long reads proves nothing while these are answered.
+        """
         if self._asking is None:
+            self._be_patient(source)
             self._said = SILENT
             self._asking = threading.Thread(target=self._question, args=(source,), name="store-watch", daemon=True)
             self._asking.start()
             self._asking.join(self._patience_s)
         if self._asking.is_alive():
-            return SILENT
+            if source.answered != self._answered:
+                self._be_patient(source)
+            return SILENT if time.monotonic() >= self._until else None
         self._asking = None
         return self._said
+
+    def _be_patient(self, source: FeatureSource) -> None:
+        self._answered, self._until = source.answered, time.monotonic() + self._patience_s
 
     def _question(self, source: FeatureSource) -> None:
         try:

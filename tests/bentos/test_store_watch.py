@@ -97,6 +97,24 @@ def test_a_stuck_store_is_asked_once_and_holds_up_no_tick(world: World) -> None:
     until(lambda: world.seen().ready)
 
 
+def test_a_question_that_waits_behind_others_proves_nothing_while_these_are_answered(world: World) -> None:
+    world.source.answers.clear()
+    world.source.fails = NotReadyError(SILENT)
+    over = threading.Event()
+
+    def others() -> None:
+        while not over.wait(0.01):
+            world.source.answered += 1
+
+    reading = threading.Thread(target=others)
+    reading.start()
+    for _ in range(100):
+        assert world.seen() == Readiness(True, ())
+    over.set()
+    reading.join()
+    until(lambda: world.seen() == Readiness(False, (SILENT,)))
+
+
 def test_a_model_published_while_the_store_is_stuck_waits_for_its_trial(world: World) -> None:
     world.source.answers.clear()
     publish(world.settings, write_model(world.settings, "v2"), 2)
