@@ -25,12 +25,18 @@ MAX_ITEMS = 1000
 
 _EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 def _sane(moment: datetime) -> datetime:
-    if not _EARLIEST <= moment <= _LATEST:
+    # In UTC first, which costs half: to compare moments of two offsets, each is asked for its own.
+    try:
+        told = moment.astimezone(UTC)
+    except OverflowError:  # an offset carries it out of the calendar
+        told = _NEVER
+    if not _EARLIEST <= told <= _LATEST:
         raise ValueError("outside 1990-2200")
-    return moment.astimezone(UTC)
+    return told
 
 
 def _written_out(told: object) -> object:

@@ -140,6 +140,7 @@ BAD: list[tuple[str, str, bytes, tuple[int, str], str | None]] = [
     ("POST", "/confirm", json.dumps(CONFIRMATION | {"at": "2026-03-01T07:00:00"}).encode(), WRONG, "at"),
     ("POST", "/where_parked", b'{"device_id": "x", "asked_at": "0001-01-01T00:00:00Z"}', WRONG, "asked_at"),
     ("POST", "/where_parked", b'{"device_id": "x", "asked_at": "9999-12-31T23:59:59-14:00"}', WRONG, "asked_at"),
+    ("POST", "/where_parked", b'{"device_id": "x", "asked_at": "0001-01-01T00:00:00+14:00"}', WRONG, "asked_at"),
     ("POST", "/where_parked", b'{"device_id": "%s"}' % (b"x" * 1_100_000), (413, "too_large"), None),
     ("POST", "/score", b"{}", WRONG, None),
     ("POST", "/score", b'{"items": []}', WRONG, "items"),
