@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ingestion.facts.kernel.geometry import apart, apart2, distance, mean_of, unwrap, wrap
+from ingestion.facts.kernel.geometry import apart, apart2, distance, eastward, mean_of, wrap
 from ingestion.facts.kernel.jit import inlined, njit
 from ingestion.facts.kernel.rows import clear, cm, emit, enqueue
 from ingestion.facts.kernel.types import (
@@ -131,7 +131,7 @@ def _weigh(s: Any, lat: int, lon: int, acc: float) -> None:
     w = int(1e7 / (acc * acc + 25.0)) + 1
     s.left_w += w
     s.left_dlat += w * (lat - s.left_lat0)
-    s.left_dlon += w * unwrap(lon - s.left_lon0)
+    s.left_dlon += w * eastward(lon - s.left_lon0)
     s.left_n += 1
     s.left_acc += acc
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ingestion.facts.kernel.geometry import unwrap, wrap
 from ingestion.facts.kernel.jit import njit
 from ingestion.facts.kernel.types import NEVER, RECORD
 
@@ -87,7 +88,7 @@ def take_fixes(
         r.recv = received
         r.t = t
         r.lat = np.int32(np.rint(y * 1e7))
-        r.lon = np.int32(np.rint(x * 1e7))
+        r.lon = wrap(np.int64(np.rint(x * 1e7)))
         r.acc = np.rint(acc[i] * 100.0) / 100.0
         r.v = np.rint(speed[i] * 100.0) / 100.0
         r.device = device[i]
@@ -248,8 +249,16 @@ def _less(a: float, b: float) -> int:
 def compare(a: Any, b: Any) -> int:
     """Canonical order of two records of one device and time by what they say; 0 where they say the same.
 
-    Distance from the equator comes before the sign: mirrored records keep their order.
+    The more western of two comes first and distance from the equator before its side: records that are mirrored, or
+    shifted along the longitudes, keep their order. One pair has none that a mirror keeps: two fixes of one moment,
+    accuracy, speed and longitude, just as far north as south; there the south comes first.
     """
+    return _compare(a, b, unwrap(a.lon - b.lon))
+
+
+@njit()
+def _compare(a: Any, b: Any, west: int) -> int:
+    """``compare`` where ``a`` lies west of ``b`` if ``west`` is negative."""
     if (a.act >= 0) != (b.act >= 0):
         return 1 if a.act >= 0 else -1
     c = _less(a.acc, b.acc)
@@ -258,9 +267,9 @@ def compare(a: Any, b: Any) -> int:
     if c == 0:
         c = _less(a.v, b.v)
     if c == 0:
-        c = _less(a.lat, b.lat)
+        c = west
     if c == 0:
-        c = _less(a.lon, b.lon)
+        c = _less(a.lat, b.lat)
     if c == 0:
         c = _less(a.act, b.act)
     if c == 0:
@@ -269,16 +278,20 @@ def compare(a: Any, b: Any) -> int:
 
 
 @njit()
-def _later(a: Any, b: Any) -> bool:
-    c = compare(a, b)
+def _later(a: Any, b: Any, around: bool) -> bool:
+    c = _compare(a, b, unwrap(a.lon - b.lon) if around else a.lon - b.lon)
     if c == 0:
         return a.recv > b.recv or (a.recv == b.recv and a.stated > b.stated)
     return c > 0
 
 
 @njit()
-def _sort_tie(records: Any, lo: int, hi: int) -> None:
-    """Merge sort of records[lo:hi], which share a device and a time."""
+def _sort_tie(records: Any, lo: int, hi: int, around: bool) -> None:
+    """Merge sort of records[lo:hi], which share a device and a time; west is the shorter way ``around`` the Earth.
+
+    Places all around the Earth have no such order; sorted without it first, they still have one that their own order
+    does not change.
+    """
     spare = np.empty(hi - lo, RECORD)
     width = 1
     while width < hi - lo:
@@ -286,7 +299,7 @@ def _sort_tie(records: Any, lo: int, hi: int) -> None:
             middle, end = min(begin + width, hi), min(begin + 2 * width, hi)
             i, j = begin, middle
             for k in range(end - begin):
-                if j >= end or (i < middle and not _later(records[i], records[j])):
+                if j >= end or (i < middle and not _later(records[i], records[j], around)):
                     spare[k] = records[i]
                     i += 1
                 else:
@@ -328,12 +341,15 @@ def order(records: Any, devices: int, grouped: Any) -> Any:
             while end < hi and records[end].t == records[i].t:
                 end += 1
             if end - i > 1:
-                _sort_tie(records, i, end)
+                _sort_tie(records, i, end, False)
+            first = n
             for j in range(i, end):
                 if j == i or compare(records[j - 1], records[j]) != 0:
                     if n != j:
                         records[n] = records[j]
                     n += 1
+            if n - first > 1:
+                _sort_tie(records, first, n, True)
             i = end
     bounds[devices] = n
     return bounds

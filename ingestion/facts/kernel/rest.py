@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ingestion.facts.kernel.geometry import apart2, mean_of, scale_at, unwrap, wrap
+from ingestion.facts.kernel.geometry import apart2, eastward, mean_of, scale_at, wrap
 from ingestion.facts.kernel.jit import inlined, njit
 from ingestion.facts.kernel.rows import clear, cm, drop, due, emit, enqueue
 from ingestion.facts.kernel.types import (
@@ -89,7 +89,7 @@ def _spread(s: Any, d2: float) -> None:
 def take_rest(s: Any, t: int, lat: int, lon: int, acc: float, d2: float) -> None:
     """A fix at rest, ``d2`` square metres from the centre."""
     s.rest_dlat += lat - s.rest_lat0
-    s.rest_dlon += unwrap(lon - s.rest_lon0)
+    s.rest_dlon += eastward(lon - s.rest_lon0)
     s.rest_n += 1
     s.rest_acc += acc
     s.rest_in_t = t
@@ -153,7 +153,7 @@ def open_rest(s: Any, rule: Any, out: Any, start: int, width: int, speed: float,
         row.reasons = before.reasons | R_MERGED | reasons
         n = before.fixes
         s.rest_dlat += n * (before.lat - s.rest_lat0)
-        s.rest_dlon += n * unwrap(before.lon - s.rest_lon0)
+        s.rest_dlon += n * eastward(before.lon - s.rest_lon0)
         s.rest_n += n
         s.rest_acc += before.accuracy_cm * n / 100.0
         s.rest_d2 += n * s.rest_merge2 / (rule.merge_spread * rule.merge_spread)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ingestion.facts.kernel.geometry import apart, apart2, mean_of, unwrap, wrap
+from ingestion.facts.kernel.geometry import apart, apart2, eastward, mean_of, wrap
 from ingestion.facts.kernel.jit import njit
 from ingestion.facts.kernel.rest import begin_rest, blur_of, open_rest, recentre, take_rest
 from ingestion.facts.kernel.types import RING
@@ -50,7 +50,7 @@ def settle(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float) 
         if apart(s.ring_lat[i], s.ring_lon[i], lat, lon, s.scale) > far:
             return
         sum_lat += s.ring_lat[i] - lat
-        sum_lon += unwrap(s.ring_lon[i] - lon)
+        sum_lon += eastward(s.ring_lon[i] - lon)
         n += 1
         if i == tail:
             break
@@ -67,7 +67,7 @@ def settle(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float) 
         elif 2 * (t - s.ring_t[i]) <= rule.window_ms:
             young += 1
             young_lat += s.ring_lat[i] - lat
-            young_lon += unwrap(s.ring_lon[i] - lon)
+            young_lon += eastward(s.ring_lon[i] - lon)
         i = (i - 1 + RING) % RING
     if outside * 10 > n:
         return
