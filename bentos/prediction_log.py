@@ -1,31 +1,55 @@
-"""What was served, kept: a bounded queue, one writer thread, batched Parquet parts (``parked.predictions``).
+"""What was served, kept: a bounded queue, a writer process that steps aside, batched Parquet parts.
 
-The answering path only appends to columns: the rows as they were encoded for the model, nothing is formatted there.
-``kill -9`` loses at most what was not flushed yet (``flush_s`` seconds or ``flush_rows`` rows); an orderly stop loses
-nothing. A part is written durably (temporary name, fsync, rename), so a reader never sees half of one. Parts lie in
-``date=YYYY-MM-DD`` folders, by UTC day of ``answered_at``.
+The answering path appends to columns, and every ``PIECE`` rows hands them over as they are (``bentos.log_spool``):
+nothing is formatted there. The writer (``bentos.log_writer``) makes parts of them while nobody else wants its core.
+Where it falls behind, this worker leaves it the core for as long as it needs, a fraction of a millisecond at a time;
+where that does not help, or it died, this process writes itself, by the same code. A part is closed after
+``flush_rows`` rows or ``flush_s`` seconds and written durably (temporary name, fsync, rename), in ``date=YYYY-MM-DD``
+folders by UTC day of ``answered_at``. ``kill -9`` of a worker loses at most a piece; an orderly stop loses nothing.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import structlog
 
+from bentos.log_backlog import Backlog, Part
+from bentos.log_hand import LogHand
+from bentos.log_spool import Spool
 from bentos.scorer import Scorer
 from bentos.waiting import Answered, Waiting
 from parked.clock import from_us
-from parked.files import atomic_path
 
 log = structlog.get_logger(__name__)
 
+PIECE: Final = 128
+"""Rows handed over at once: a tenth of a millisecond."""
+
 _DAY_US: Final = 86_400_000_000
+_LONGEST_REST_US: Final = 2_000
+_PATIENCE_S: Final = 1.0
+"""How long who wants all to be written waits for the writer, before it writes itself."""
+_LOOK_S: Final = 0.1
+"""Between two looks at what the writer has done, while it has something to do."""
+
+
+class _Part:
+    """Answers of one model and day on their way into one file."""
+
+    def __init__(self, number: int, path: str, scorer: Scorer, began_s: float) -> None:
+        self.number = number
+        self.answers = self.rows = 0
+        self.began_s = began_s
+        self.known_to: LogHand | None = None
+        self.waiting = Waiting(scorer)
+        self.spool = Spool()
+        self.spool.append({"path": path, **self.waiting.model()})
 
 
 class PredictionLog:
@@ -35,89 +59,134 @@ class PredictionLog:
         self,
         folder: Path,
         *,
-        queue: int = 10_000,
+        queue: int = 20_000,
         flush_rows: int = 5_000,
         flush_s: float = 2.0,
         on_drop: Callable[[int], None] = lambda _rows: None,
+        now_s: Callable[[], float] = time.monotonic,
+        rest: Callable[[float], None] = time.sleep,
     ) -> None:
         """``folder``: root of the parts. ``queue``: answers held before new ones are dropped (``on_drop(rows)``)."""
-        self._folder = folder
         self._limit = queue
         self._flush_rows = flush_rows
         self._flush_s = flush_s
         self._on_drop = on_drop
-        self._waiting: dict[tuple[int, Scorer], Waiting] = {}
-        self._answers = self._rows = 0
+        self._now_s = now_s
+        self._rest = rest
         self._hand = threading.Lock()
-        """Held for a moment by who adds an answer and who takes them all."""
+        """Held for a moment by who adds an answer and who closes parts: guards what follows."""
+        self._open: dict[tuple[int, Scorer], _Part] = {}
+        self._answers = self._number = 0
+        self._turn = threading.Lock()
+        """Held by who sends, settles or writes."""
+        self._backlog = Backlog(folder, still_s=flush_s, on_written=self._written, now_s=now_s)
+        self._rows_written = 0
         self._wake = threading.Event()
         self._stopping = False
-        self._parts = 0
-        self._write_lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
 
     def start(self) -> None:
-        """Start the writer thread."""
+        """Start the writer, and the thread that speaks with it. Without this, ``flush`` writes."""
         self._thread.start()
 
     def add(self, answered: Answered) -> None:
-        """Queue an answer; never blocks, never raises. Over the limit it is dropped and counted."""
+        """Queue an answer; never raises. Over the limit it is dropped and counted. Rests where the writer is behind."""
         rows = len(answered.keys)
         if not rows:
             return
-        whose = (answered.answered_at_us // _DAY_US, answered.scorer)
+        rest_us = 0.0
         with self._hand:
-            if self._answers >= self._limit:
+            part = self._part(answered) if self._answers < self._limit else None
+            if part is None:
                 self._on_drop(rows)
                 return
-            waiting = self._waiting.get(whose)
-            if waiting is None:
-                waiting = self._waiting[whose] = Waiting(answered.scorer)
-            waiting.add(answered)
+            part.waiting.add(answered)
+            part.answers += 1
+            part.rows += rows
             self._answers += 1
-            self._rows += rows
-            enough = self._rows >= self._flush_rows
-        if enough:
-            self._wake.set()
+            if part.waiting.rows >= PIECE:
+                rest_us = self._backlog.need_us(part.waiting.rows)
+                self._hand_over(part)
+            if part.rows >= self._flush_rows:
+                self._close(part)
+                self._wake.set()
+        if rest_us:
+            self._rest(min(rest_us, _LONGEST_REST_US) * 1e-6)
 
     def stop(self) -> None:
-        """Flush what is queued and end the thread."""
+        """Write what is queued, and end thread and writer."""
         self._stopping = True
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
         self.flush()
+        with self._turn:
+            self._backlog.close(_PATIENCE_S)
 
     def flush(self) -> int:
-        """Write all that is queued now; returns the rows written. On a write error they are dropped and counted."""
-        with self._write_lock:
-            with self._hand:
-                taken, self._waiting = self._waiting, {}
-                self._answers = self._rows = 0
-            written = 0
-            for (day, _), waiting in taken.items():
-                try:
-                    self._write(from_us(day * _DAY_US).date().isoformat(), waiting)
-                    written += waiting.rows
-                except Exception as error:  # a full disk or a bad value must not end the log, only lose this part
-                    self._on_drop(waiting.rows)
-                    log.error("prediction_log_write_failed", rows=waiting.rows, error=repr(error))
-            return written
-
-    def _write(self, day: str, waiting: Waiting) -> None:
-        self._parts += 1
-        name = f"{waiting.first_us}-{os.getpid()}-{self._parts:06d}.parquet"
-        table = waiting.table()
-        repeated = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
-        with atomic_path(self._folder / f"date={day}" / name) as temporary:
-            # lz4, no statistics, no search for repeated numbers: the writer shares the core with who answers. Without
-            # Arrow's own schema the dictionaries are read back as what they spell.
-            pq.write_table(
-                table, temporary, compression="lz4", use_dictionary=repeated, write_statistics=False, store_schema=False
-            )
+        """Have all that is queued written; returns the rows. On a write error they are dropped and counted."""
+        with self._turn:
+            before = self._rows_written
+            self._close_since(None)
+            self._backlog.clear(_PATIENCE_S)
+            return self._rows_written - before
 
     def _run(self) -> None:
         while not self._stopping:
-            self._wake.wait(self._flush_s)
+            with self._turn:
+                self._backlog.hire()
+                self._close_since(self._now_s() - self._flush_s)
+                self._backlog.turn(too_many=lambda: self._answers > self._limit // 2)
+            self._wake.wait(min(self._flush_s, _LOOK_S) if len(self._backlog) else self._flush_s)
             self._wake.clear()
-            self.flush()
+
+    def _part(self, answered: Answered) -> _Part | None:
+        """Where an answer belongs; None where there is no room for another part."""
+        day, scorer = answered.answered_at_us // _DAY_US, answered.scorer
+        part = self._open.get((day, scorer))
+        if part is not None:
+            return part
+        self._number += 1
+        folder = f"date={from_us(day * _DAY_US).date().isoformat()}"
+        name = f"{answered.answered_at_us}-{os.getpid()}-{self._number:06d}.parquet"
+        try:
+            part = _Part(self._number, f"{folder}/{name}", scorer, self._now_s())
+        except (OSError, ValueError) as error:
+            log.error("prediction_log_part_not_begun", error=repr(error))
+            return None
+        self._open[day, scorer] = part
+        self._backlog.begun(part)
+        return part
+
+    def _hand_over(self, part: _Part) -> None:
+        """What waits becomes a piece."""
+        rows = part.waiting.rows
+        if not rows:
+            return
+        try:
+            part.spool.append(part.waiting.piece())
+        except (OSError, ValueError) as error:  # no memory, or a value that cannot be said
+            part.rows -= rows
+            self._on_drop(rows)
+            log.error("prediction_log_not_handed_over", rows=rows, error=repr(error))
+
+    def _close(self, part: _Part) -> None:
+        self._open = {whose: other for whose, other in self._open.items() if other is not part}
+        self._hand_over(part)
+        self._backlog.add(part)
+
+    def _close_since(self, began_s: float | None) -> None:
+        """Close what was begun by then; all for None."""
+        with self._hand:
+            for part in list(self._open.values()):
+                if began_s is None or part.began_s <= began_s:
+                    self._close(part)
+
+    def _written(self, part: Part, rows: int) -> None:
+        assert isinstance(part, _Part)
+        with self._hand:
+            self._answers -= part.answers
+        if rows < 0:
+            self._on_drop(part.rows)
+        else:
+            self._rows_written += rows

@@ -10,7 +10,9 @@ way, and so does everything while a worker is being stopped.
 # mypy: disable-error-code="misc"
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 from asyncio.events import TimerHandle
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -19,6 +21,7 @@ from typing import Any, Final
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from bentos.http import CLOSE, HeaderList, HttpError, Reply, late, request_id
+from bentos.rounds import Rounds
 
 Answer = Callable[[str, HeaderList, bytes, Sequence[Any] | None], Reply | None]
 """(path, headers, body, the peer's address) → the reply; None: this is to go uvicorn's way."""
@@ -41,6 +44,7 @@ class ShortWay:
         self.head_s = head_s
         self.paths = {path.encode(): path for path in paths}
         self.answer = answer
+        self.rounds = Rounds()
         self._dated: Any = None
         self._heads: dict[int, bytes] = {}
 
@@ -71,6 +75,9 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, short: ShortWay, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._short = short
+        self.turn = 0
+        self._fd: int | None = None
+        """Of the connection, where what is written to it goes out as it is."""
         self._logs = self.access_log and self.access_logger.isEnabledFor(logging.INFO)
         self._held: bytes | None = None
         """The body so far of a question that may go the short way; None: there is none."""
@@ -83,6 +90,12 @@ class Protocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._head_timer: TimerHandle | None = None
         self._refusal: HttpError | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """The beginning."""
+        super().connection_made(transport)
+        if transport.get_extra_info("sslcontext") is None:
+            self._fd = transport.get_extra_info("socket").fileno()
 
     def on_message_begin(self) -> None:
         """A request begins; the scope it may never need is made in ``_usual``."""
@@ -135,7 +148,31 @@ class Protocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
+        """Something came; its turn comes before anything else happens to this connection."""
+        self._short.rounds.take(self, data)
+
+    def eof_received(self) -> None:
+        """The client says no more."""
+        self._short.rounds.hurry(self)
+        super().eof_received()
+
+    def shutdown(self) -> None:
+        """The worker is stopping."""
+        self._short.rounds.hurry(self)
+        super().shutdown()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """The client has been silent for long."""
+        uvicorns = self.timeout_keep_alive_task is not None
+        self._short.rounds.hurry(self)
+        if uvicorns and self.timeout_keep_alive_task is None:  # not silent after all
+            return
+        super().timeout_keep_alive_handler()
+
+    def feed(self, data: bytes) -> None:
         """What was held back and is not whole by the end of ``data`` goes uvicorn's way after all."""
+        if self.parser is None:  # the connection is gone
+            return
         self._head_bytes = self._head_bytes + len(data) if self._heading else len(data)
         super().data_received(data)
         if self._held is not None and self._refusal is None:
@@ -158,10 +195,15 @@ class Protocol(HttpToolsProtocol):
             self._refuse(self._refusal)
         if self._heading and self._refusal is None and not self.transport.is_closing():
             if self._head_timer is None:
-                self._head_timer = self.loop.call_later(self._short.head_s, self._refuse, late(408))
+                self._head_timer = self.loop.call_later(self._short.head_s, self._too_late)
         elif self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _too_late(self) -> None:
+        self._short.rounds.hurry(self)
+        if self._heading:
+            self._refuse(late(408))
 
     def _refuse(self, error: HttpError) -> None:
         if not self.transport.is_closing():
@@ -170,6 +212,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The end."""
+        self._short.rounds.hurry(self)
         super().connection_lost(exc)
         for timer in (self._timer, self._head_timer):
             if timer is not None:
@@ -197,7 +240,16 @@ class Protocol(HttpToolsProtocol):
             b"\r\n",
             body,
         ]
-        self.transport.write(b"".join(parts))
+        self._send(b"".join(parts))
+
+    def _send(self, data: bytes) -> None:
+        """Write at once where nothing waits to be written: the loop sends what all are told at the end of its turn."""
+        transport, sent = self.transport, 0
+        if self._fd is not None and not transport.is_closing() and not transport.get_write_buffer_size():
+            with contextlib.suppress(OSError):  # full, or broken: the transport finds out which
+                sent = os.write(self._fd, data)
+        if sent < len(data):
+            transport.write(data[sent:])
 
     def _reply(self, reply: Reply) -> None:
         self._write(reply)
@@ -210,7 +262,8 @@ class Protocol(HttpToolsProtocol):
     def _look(self) -> None:
         """End a connection that was kept alive for nothing, unless that is uvicorn's to see to."""
         self._timer = None
-        if self._asking or self.timeout_keep_alive_task is not None:
+        self._short.rounds.hurry(self)
+        if self._timer is not None or self._asking or self.timeout_keep_alive_task is not None:
             return
         left = self._quiet_since + self.timeout_keep_alive - self.loop.time()
         if left > 0:

@@ -97,7 +97,8 @@ class Runtime:
             stale_after_s=config.stale_after_s,
         )
         self.hindsight = Hindsight(
-            AnswerLog(settings.predictions_dir, self._log.flush, clock, flush_s=config.log_flush_s),
+            # A part is closed in time, and taken from a writer that stands still in as much again.
+            AnswerLog(settings.predictions_dir, self._log.flush, clock, flush_s=2 * config.log_flush_s),
             load=lambda tag: load_scorer(model_dir_of(settings, tag), tag),
             source=lambda: self._store.source,
             confirm=self.application.confirm,

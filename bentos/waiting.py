@@ -1,20 +1,16 @@
-"""Answers on their way into the prediction log, kept by column: what an answer was made of is let go at once."""
+"""Answers on their way into the prediction log, kept by column: what an answer was made of is let go with its piece."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
-from bentos.fed_columns import FedColumns
+from bentos.pages import Array, Runs
 from bentos.ports import CandidateKey
 from bentos.scorer import Fed, Scorer
-from parked.predictions import FED, SHARED
-
-_AT_ONCE: Final = 1_000
-"""Values made into a column at once: that holds the interpreter, and whoever answers waits for it."""
+from feature_repo.services import SERVICES, service_dtypes
 
 
 class Answered(NamedTuple):
@@ -34,79 +30,113 @@ class Answered(NamedTuple):
     probabilities: Sequence[float]
 
 
+class _Spelled:
+    """Categories as texts, a tuple per row."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[object, ...]] = []
+
+    def said(self) -> list[Any]:
+        return [None, [[_text(value) for value in row] for row in self.rows]]
+
+
+class _Numbered:
+    """Categories as numbers of ``words``, each category's."""
+
+    def __init__(self, words: list[list[str]]) -> None:
+        self.words = words
+        self.codes = Runs()
+
+    def said(self) -> list[Any]:
+        return [self.words, _joined(self.codes.arrays())]
+
+
 class Waiting:
     """Answers of one model, by column, in the order they were added. For one thread at a time."""
 
     def __init__(self, scorer: Scorer) -> None:
-        self.rows = 0
-        self.first_us: int | None = None
-        """When the first answer was given."""
         self._scorer = scorer
+        card = scorer.card
+        self._numeric = [name for name in card.features if name not in card.categorical]
+        self._clear()
+
+    def _clear(self) -> None:
+        self.rows = 0
         self._sizes: list[int] = []
         self._answers: list[tuple[str, int, str, int, str]] = []
         self._keys: list[CandidateKey] = []
         self._ranks: list[int] = []
         self._probabilities: list[float] = []
-        self._fed = FedColumns(scorer)
-
-    def __len__(self) -> int:
-        """Answers."""
-        return len(self._sizes)
+        self._numbers = Runs()
+        self._texts: list[_Spelled | _Numbered] = []
 
     def add(self, answered: Answered) -> None:
         """One more answer, of the same model."""
         answer_id, at_us, state, generation, rules, _, keys, ranks, fed, probabilities = answered
-        if self.first_us is None:
-            self.first_us = at_us
         self.rows += len(keys)
         self._sizes.append(len(keys))
         self._answers.append((answer_id, at_us, state, generation, rules))
         self._keys.extend(keys)
         self._ranks.extend(ranks)
         self._probabilities.extend(probabilities)
-        self._fed.add(fed)
+        self._numbers.add(fed.numbers, fed.at)
+        self._add_texts(fed)
 
-    def table(self) -> pa.Table:
-        """All answers as a part of the log: ``SHARED`` with texts that repeat as dictionaries, then what was fed."""
-        whose = pa.array(np.repeat(np.arange(len(self)), self._sizes))
-        text, number = pa.string(), pa.int64()
-        ids, answered, states, generations, rules = _columns(self._answers, [text, number, text, number, text])
-        devices, candidates, asked = _columns(self._keys, [text, text, None, number])
-        tag = pa.DictionaryArray.from_arrays(np.zeros(self.rows, np.int32), [self._scorer.tag])
-        columns = {
-            "answer_id": ids.take(whose),
-            "answered_at": answered.take(whose),
-            "asked_at": asked,
-            "device_id": devices,
-            "candidate_id": candidates,
-            "rank": _column(self._ranks, pa.int32()),
-            "probability": _column(self._probabilities, pa.float64()),
-            "state": states.dictionary_encode().take(whose),
-            "model_tag": pa.chunked_array([tag]),
-            "generation": generations.take(whose),
-            "rules_version": rules.dictionary_encode().take(whose),
+    def _add_texts(self, fed: Fed) -> None:
+        texts = fed.texts
+        last = self._texts[-1] if self._texts else None
+        if isinstance(texts, list):
+            if not isinstance(last, _Spelled):
+                last = _Spelled()
+                self._texts.append(last)
+            last.rows.extend(texts)
+            return
+        if not isinstance(last, _Numbered) or last.words is not texts.words:
+            last = _Numbered(texts.words)
+            self._texts.append(last)
+        last.codes.add(texts.codes, texts.at)
+
+    def model(self) -> dict[str, Any]:
+        """What all pieces share: the model's tag, its features, those that are numbers with their Arrow types."""
+        card = self._scorer.card
+        told = service_dtypes(card.feature_service) if card.feature_service in SERVICES else {}
+        kinds = [str(told[name].arrow) if name in told else "double" for name in self._numeric]
+        texts = [card.features[position] for position in self._scorer.categorical]
+        return {
+            "tag": self._scorer.tag,
+            "features": list(card.features),
+            "numeric": self._numeric,
+            "kinds": kinds,
+            "texts": texts,
         }
-        shared = [
-            column if pa.types.is_dictionary(column.type) else column.cast(SHARED.field(name).type)
-            for name, column in columns.items()
-        ]
-        fed = self._fed.columns()
-        return pa.table([*shared, *fed.values()], names=[*columns, *(FED + name for name in fed)])
+
+    def piece(self) -> dict[str, Any]:
+        """All that was added since the last piece, for ``bentos.log_part``: columns as lists of texts and as arrays."""
+        ids, at, states, generations, rules = zip(*self._answers, strict=True)
+        devices, candidates, _, asked, _ = zip(*self._keys, strict=True)
+        numeric = len(self._numeric)
+        made = {
+            "sizes": np.array(self._sizes, np.int32),
+            "ids": ids,
+            "answered": np.array(at, np.int64),
+            "states": states,
+            "generations": np.array(generations, np.int64),
+            "rules": rules,
+            "devices": devices,
+            "candidates": candidates,
+            "asked": np.array(asked, np.int64),
+            "ranks": np.array(self._ranks, np.int32),
+            "probabilities": np.array(self._probabilities, np.float64),
+            "numbers": _joined([run[:, :numeric] for run in self._numbers.arrays()]),
+            "texts": [segment.said() for segment in self._texts],
+        }
+        self._clear()
+        return made
 
 
-def _column(values: list[Any], kind: pa.DataType) -> pa.ChunkedArray:
-    return pa.chunked_array([pa.array(values[at : at + _AT_ONCE], kind) for at in _steps(values)], kind)
+def _joined(arrays: Sequence[Array]) -> Array:
+    return np.ascontiguousarray(arrays[0]) if len(arrays) == 1 else np.concatenate(arrays)
 
 
-def _columns(rows: Sequence[tuple[Any, ...]], kinds: Sequence[pa.DataType | None]) -> list[pa.ChunkedArray]:
-    """Columns of rows of tuples, as far as ``kinds`` go; not those of kind None."""
-    chunks: list[list[pa.Array]] = [[] for _ in kinds]
-    for at in _steps(rows):
-        for kind, column, made in zip(kinds, zip(*rows[at : at + _AT_ONCE], strict=True), chunks, strict=False):
-            if kind is not None:
-                made.append(pa.array(column, kind))
-    return [pa.chunked_array(of, kind) for kind, of in zip(kinds, chunks, strict=True) if kind is not None]
-
-
-def _steps(values: Sequence[Any]) -> range:
-    return range(0, len(values), _AT_ONCE)
+def _text(value: Any) -> str | None:
+    return None if value is None or value != value else str(value)

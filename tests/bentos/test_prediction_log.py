@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import json
-import threading
+import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bentos import prediction_log
+from bentos import log_part
 from bentos.ports import CandidateKey
 from bentos.prediction_log import PredictionLog
 from bentos.scorer import Scorer
-from bentos.waiting import Answered, Waiting
+from bentos.waiting import Answered
 from parked.errors import InputError
 from parked.predictions import as_predictions, features_json, read_predictions
 from parked.schemas import PREDICTIONS
@@ -39,6 +40,14 @@ def answered(answer_id: str, rows: int = 1, **changes: object) -> Answered:
         "probabilities": [0.25] * rows,
     }
     return Answered(**(values | changes))  # type: ignore[arg-type]
+
+
+def wait_for(there: Callable[[], object], seconds: float = 20.0) -> object:
+    """What ``there`` says once that is something; else what it said last."""
+    until = time.monotonic() + seconds
+    while not (said := there()) and time.monotonic() < until:
+        time.sleep(0.01)
+    return said
 
 
 def parts(folder: Path) -> list[Path]:
@@ -134,13 +143,11 @@ def test_stopping_writes_what_is_queued(tmp_path: Path) -> None:
     assert len(parts(tmp_path)) == 1
 
 
-def test_enough_rows_are_written_without_waiting_for_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wrote = threading.Event()
-    monkeypatch.setattr(Waiting, "table", lambda _self: wrote.set())
+def test_enough_rows_are_written_without_waiting_for_the_clock(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path, flush_rows=2, flush_s=3600)
     log.start()
     log.add(answered("a", rows=2))
-    assert wrote.wait(10)
+    assert wait_for(lambda: parts(tmp_path))
     log.stop()
 
 
@@ -152,7 +159,7 @@ def test_a_disk_that_refuses_is_counted_and_the_log_goes_on(tmp_path: Path, monk
     log = PredictionLog(tmp_path, on_drop=dropped.append)
     log.add(answered("lost", rows=2))
     with monkeypatch.context() as patch:
-        patch.setattr(prediction_log, "atomic_path", full)
+        patch.setattr(log_part, "atomic_path", full)
         assert log.flush() == 0
     assert dropped == [2]
     log.add(answered("kept"))

@@ -53,7 +53,8 @@ class Served:
         self.by.append("short")
         status = 200 if body != b"bad" else 422
         more = [(b"retry-after", b"1")] if body == b"bad" else []
-        return Reply(status, path.encode() + b" " + body, dict(headers).get(b"x-request-id", b"-"), more)
+        said = path.encode() + b" " + body * (5_000_000 if body == b"big" else 1)
+        return Reply(status, said, dict(headers).get(b"x-request-id", b"-"), more)
 
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:
         body, more = b"", True
@@ -170,6 +171,32 @@ def test_who_expects_to_be_told_to_go_on_is_told() -> None:
         writer.write(body)
         assert (await replies(reader, 1))[0][2] == b"/short hello"
         writer.close()
+
+    Served().run(client)
+
+
+def test_a_reply_larger_than_the_socket_takes_comes_whole_and_in_its_place() -> None:
+    async def client(served: Served) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        for body in (b"a", b"big", b"b"):
+            writer.write(post(SHORT, body))
+            await asyncio.sleep(0.1)  # nobody reads
+        told = await replies(reader, 3)
+        assert [said for *_, said in told] == [b"/short a", b"/short " + b"big" * 5_000_000, b"/short b"]
+        assert served.by == ["short", "short", "long"]
+        writer.close()
+
+    Served().run(client)
+
+
+def test_what_was_said_before_the_end_is_answered() -> None:
+    async def client(served: Served) -> None:
+        for path in (SHORT, LONG):
+            _, writer = await asyncio.open_connection("127.0.0.1", served.port)
+            writer.write(post(path, b"a"))
+            writer.close()
+        while len(served.by) < 2:
+            await asyncio.sleep(0.01)
 
     Served().run(client)
 

@@ -1,0 +1,163 @@
+"""Parts of the prediction log that wait to be written: handed to the writer a few at a time, or written here.
+
+Here is where it comes to when there is no writer (it died, none can be started), when it stands still (others want its
+core all the time), or when what waits is more than may.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol
+
+import structlog
+
+from bentos.log_hand import BEGUN, FORGET, WRITE, LogHand
+from bentos.log_part import write_part
+from bentos.log_spool import Spool
+
+log = structlog.get_logger(__name__)
+
+_SENT: Final = 4
+"""Parts the writer is told to write before it has written the first of them."""
+_BEHIND: Final = 3
+"""Parts not written yet from which on the writer is behind."""
+_ROW_US: Final = 1.5
+"""What a row costs the writer, until it has told."""
+_AGAIN_S: Final = 10.0
+"""Between two starts of a writer."""
+
+
+class Part(Protocol):
+    """Answers on their way into one file, complete."""
+
+    number: int
+    rows: int
+    spool: Spool
+    known_to: LogHand | None
+    """The writer that holds the spool too."""
+
+
+class Backlog:
+    """``add``, ``begun`` and ``need_us`` may be called from any thread, the rest from one at a time."""
+
+    def __init__(
+        self, folder: Path, *, still_s: float, on_written: Callable[[Part, int], None], now_s: Callable[[], float]
+    ) -> None:
+        """``still_s``: a writer that has finished nothing for so long stands still. ``on_written``: its rows; -1:
+        they are lost."""
+        self._folder = folder
+        self._still_s = still_s
+        self._on_written = on_written
+        self._now_s = now_s
+        self._waiting: deque[Part] = deque()
+        self._sent: dict[int, Part] = {}
+        self._sent_s = self._done_s = 0.0
+        """When the first of ``_sent`` was sent, and when the writer last finished one."""
+        self._row_us = _ROW_US
+        self._writer: LogHand | None = None
+        self._writer_s = -_AGAIN_S
+
+    def __len__(self) -> int:
+        """Parts not written yet."""
+        return len(self._waiting) + len(self._sent)
+
+    def add(self, part: Part) -> None:
+        """One more that is to be written."""
+        self._waiting.append(part)
+
+    def need_us(self, rows: int) -> float:
+        """For how long a writer that is behind wants the core before ``rows`` more wait for it; 0 where it keeps up."""
+        behind = len(self) - _BEHIND
+        return 0.0 if behind < 0 else rows * self._row_us * (1 + behind / 4)
+
+    def begun(self, part: Part) -> bool:
+        """Let the writer hold a part that is not complete yet; False where there is none to."""
+        writer = self._writer
+        if writer is not None and part.known_to is not writer and writer.tell(BEGUN, part.number, fd=part.spool.fd):
+            part.known_to = writer
+        return writer is not None and part.known_to is writer
+
+    def hire(self) -> None:
+        """Have a writer, if there is none and the last was not started just now."""
+        now = self._now_s()
+        if self._hired() or now - self._writer_s < _AGAIN_S:
+            return
+        if self._writer is not None:
+            log.error("prediction_log_writer_died", pid=self._writer.pid)
+            self._writer.close(0.0)
+        self._writer, self._writer_s = None, now
+        try:
+            self._writer = LogHand(self._folder)
+        except OSError as error:
+            log.error("prediction_log_writer_not_started", error=repr(error))
+
+    def turn(self, *, too_many: Callable[[], bool]) -> None:
+        """Send and settle without waiting, and write here what the writer will not; all but ``too_many`` may wait."""
+        self._settle(0.0)
+        self._send()
+        if self._sent and self._now_s() - max(self._done_s, self._sent_s) > self._still_s:
+            self._write_sent()
+        while self._waiting and (too_many() or not self._hired()):
+            self._write(self._waiting.popleft())
+
+    def clear(self, patience_s: float) -> None:
+        """Have all written: by the writer within ``patience_s``, then here."""
+        until = self._now_s() + patience_s
+        self._send()
+        while self._sent and (left := until - self._now_s()) > 0:
+            self._settle(left)
+            self._send()
+        self._write_sent()
+        while self._waiting:
+            self._write(self._waiting.popleft())
+
+    def close(self, patience_s: float) -> None:
+        """Let the writer go."""
+        if self._writer is not None:
+            self._writer.close(patience_s)
+            self._writer = None
+
+    def _hired(self) -> bool:
+        return self._writer is not None and self._writer.alive
+
+    def _send(self) -> None:
+        while self._waiting and len(self._sent) < _SENT and self._writer is not None:
+            part = self._waiting[0]
+            if not self.begun(part) or not self._writer.tell(WRITE, part.number, part.spool.end):
+                return
+            if not self._sent:
+                self._sent_s = self._now_s()
+            self._sent[part.number] = self._waiting.popleft()
+
+    def _settle(self, wait_s: float) -> None:
+        for done in self._writer.done(wait_s) if self._writer is not None else ():
+            self._done_s = self._now_s()
+            if done.rows > 0:
+                self._row_us = done.cpu_us / done.rows
+            part = self._sent.pop(done.part, None)
+            if part is not None:  # else it took too long, and was written here
+                self._end(part, done.rows, done.error)
+        if not self._hired():
+            self._write_sent()
+
+    def _write_sent(self) -> None:
+        while self._sent:
+            self._write(self._sent.pop(min(self._sent)))
+
+    def _write(self, part: Part) -> None:
+        if self._writer is not None and part.known_to is self._writer:
+            self._writer.tell(FORGET, part.number)
+        rows, why = -1, ""
+        try:
+            rows = write_part(part.spool.fd, self._folder, part.spool.end)
+        except Exception as error:  # a full disk or a bad value must not end the log, only lose this part
+            why = repr(error)
+        self._end(part, rows, why)
+
+    def _end(self, part: Part, rows: int, why: str) -> None:
+        part.spool.close()
+        if rows < 0:
+            log.error("prediction_log_write_failed", rows=part.rows, error=why)
+        self._on_written(part, rows)

@@ -1,0 +1,109 @@
+"""Pieces of answers (``bentos.waiting``) into a Parquet part of the prediction log (``parked.predictions``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bentos.log_spool import pieces
+from parked.files import atomic_path
+from parked.predictions import FED, SHARED
+
+_WORDS: Final = pa.dictionary(pa.int16(), pa.string())
+
+
+def write_part(fd: int, folder: Path, end: int | None = None) -> int:
+    """Write the part that a spool holds, durably, under ``folder``; returns its rows. Again gives the same file.
+
+    ``end``: bytes of the spool; without it all its whole pieces. The first piece is the model's, with the part's
+    ``path``. Raises OSError, and ValueError or pyarrow's errors for what is no such spool.
+    """
+    read = pieces(fd, end)
+    model = next(read, None)
+    found = list(read)
+    if model is None or not found:
+        return 0
+    table = _table(model, found)
+    repeated = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
+    with atomic_path(folder / model["path"]) as temporary:
+        # lz4, no statistics, no search for repeated numbers: the writer may share its core with who answers. Without
+        # Arrow's own schema the dictionaries are read back as what they spell.
+        pq.write_table(
+            table, temporary, compression="lz4", use_dictionary=repeated, write_statistics=False, store_schema=False
+        )
+    return int(table.num_rows)
+
+
+def _table(model: dict[str, Any], found: Sequence[dict[str, Any]]) -> pa.Table:
+    """All answers: ``SHARED`` with texts that repeat as dictionaries, then what was fed."""
+    sizes = _numbers(found, "sizes", np.int32)
+    whose = pa.array(np.repeat(np.arange(len(sizes)), sizes))
+    rows = len(whose)
+    columns = {
+        "answer_id": _texts(found, "ids").take(whose),
+        "answered_at": pa.array(_numbers(found, "answered", np.int64)).take(whose),
+        "asked_at": pa.array(_numbers(found, "asked", np.int64)),
+        "device_id": _texts(found, "devices"),
+        "candidate_id": _texts(found, "candidates"),
+        "rank": pa.array(_numbers(found, "ranks", np.int32)),
+        "probability": pa.array(_numbers(found, "probabilities", np.float64)),
+        "state": _texts(found, "states").dictionary_encode().take(whose),
+        "model_tag": pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), [model["tag"]]),
+        "generation": pa.array(_numbers(found, "generations", np.int64)).take(whose),
+        "rules_version": _texts(found, "rules").dictionary_encode().take(whose),
+    }
+    shared = [
+        column if pa.types.is_dictionary(column.type) else column.cast(SHARED.field(name).type)
+        for name, column in columns.items()
+    ]
+    fed = {**_numeric(model, found, rows), **_categories(model["texts"], found)}
+    features = model["features"]
+    return pa.table([*shared, *(fed[name] for name in features)], names=[*columns, *(FED + name for name in features)])
+
+
+def _numbers(found: Sequence[dict[str, Any]], name: str, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    return np.frombuffer(b"".join([piece[name] for piece in found]), dtype)
+
+
+def _texts(found: Sequence[dict[str, Any]], name: str) -> pa.Array:
+    return pa.concat_arrays([pa.array(piece[name], pa.string()) for piece in found])
+
+
+def _numeric(model: dict[str, Any], found: Sequence[dict[str, Any]], rows: int) -> dict[str, pa.Array]:
+    """The features that are numbers, in their types; NaN is missing and null."""
+    columns = np.ascontiguousarray(_numbers(found, "numbers", np.float64).reshape(rows, -1).T)
+    made = {}
+    for name, kind, column in zip(model["numeric"], map(pa.type_for_alias, model["kinds"]), columns, strict=True):
+        missing = np.isnan(column)
+        some = missing.any()
+        if kind == pa.bool_():
+            column = np.where(missing, False, column != 0)
+        elif some:
+            column = np.where(missing, 0.0, column)
+        made[name] = pa.array(column, mask=missing if some else None).cast(kind, safe=False)
+    return made
+
+
+def _categories(names: Sequence[str], found: Sequence[dict[str, Any]]) -> dict[str, pa.ChunkedArray]:
+    """The features that are texts, as dictionaries."""
+    chunks: list[list[pa.DictionaryArray]] = [[] for _ in names]
+    for piece in found:
+        for words, values in piece["texts"]:
+            if words is None:
+                spelled = [pa.array(column, pa.string()) for column in zip(*values, strict=True)]
+                made = [column.dictionary_encode().cast(_WORDS) for column in spelled]
+            else:
+                codes = np.ascontiguousarray(np.frombuffer(values, np.int16).reshape(-1, len(names)).T)
+                made = [
+                    pa.DictionaryArray.from_arrays(pa.array(which, mask=which < 0), pa.array(of, pa.string()))
+                    for which, of in zip(codes, words, strict=True)
+                ]
+            for kept, chunk in zip(chunks, made, strict=True):
+                kept.append(chunk)
+    return {name: pa.chunked_array(of, _WORDS) for name, of in zip(names, chunks, strict=True)}
