@@ -10,9 +10,10 @@ import lmdb
 import msgpack
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from feature_repo.pack import pack
-from feature_repo.packed import EVENT_US, declare, environment_of, moment_of
+from feature_repo.packed import EVENT_US, LONGEST_KEY, declare, environment_of, key_of, moment_of
 
 _TYPES: Final = {"int64": "INT64", "double": "DOUBLE", "string": "STRING", "bool": "BOOL"}
 """Arrow's types as Feast's ValueType names them."""
@@ -41,15 +42,28 @@ def load_columns(
         cuts = map(slice, ends[:-1].tolist(), ends[1:].tolist())
         rows = zip(keys, map(packed.__getitem__, cuts), strict=True)
         with transaction.cursor() as cursor:
-            if stays is not None and _holds_any(cursor, view):
+            if stays is not None and _holds_any(cursor, keys):
                 chosen = _chosen(transaction, keys, moments.tolist(), known, stays)
                 rows = (row for row, wanted in zip(list(rows), chosen, strict=True) if wanted)  # type: ignore[assignment]
             consumed, _ = cursor.putmulti(rows)
     return int(consumed)
 
 
-def _holds_any(cursor: lmdb.Cursor, view: bytes) -> bool:
-    return bool(cursor.set_range(view)) and bytes(cursor.key()).startswith(view)
+def keys_of(view: bytes, columns: Sequence[pa.Array | pa.ChunkedArray]) -> list[bytes]:
+    """``key_of`` for whole columns of join keys' values (strings without nulls), in the order of their names."""
+    if len(columns) == 1:
+        parts = list(columns)
+    else:
+        parts = [part for column in columns for part in (pc.cast(pc.binary_length(column), pa.string()), ":", column)]
+    keys = pc.binary_join_element_wise(view.decode(), *parts, "").cast(pa.binary())
+    if (pc.max(pc.binary_length(keys)).as_py() or 0) > LONGEST_KEY:
+        return [key_of(view, values) for values in zip(*(column.to_pylist() for column in columns), strict=True)]
+    return list(keys.to_pylist())
+
+
+def _holds_any(cursor: lmdb.Cursor, keys: Sequence[bytes]) -> bool:
+    """Whether there may be a row of any of these keys."""
+    return bool(keys) and bool(cursor.set_range(min(keys))) and bytes(cursor.key()) <= max(keys)
 
 
 def _chosen(

@@ -104,15 +104,6 @@ def key_of(view: bytes, values: Sequence[str]) -> bytes:
     return key if len(key) <= LONGEST_KEY else view + b"\x00" + hashlib.sha256(key).digest()
 
 
-def keys_of(view: bytes, columns: Sequence[Sequence[str]]) -> list[bytes]:
-    """``key_of`` for whole columns of join keys' values, in the order of their names."""
-    if len(columns) == 1 and all(map(str.__len__, columns[0])):
-        keys = [view + value.encode() for value in columns[0]]
-        if max(map(len, keys), default=0) <= LONGEST_KEY:
-            return keys
-    return [key_of(view, values) for values in zip(*columns, strict=True)]
-
-
 def moment_of(packed: Any) -> int:
     """EVENT_US of a packed row (bytes-like) without unpacking the rest."""
     at = 1 if packed[0] != 0xDC else 3

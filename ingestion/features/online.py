@@ -28,7 +28,7 @@ Progress = Callable[[int], None]
 CHUNK_KEYS: Final = 500
 """Keys per transaction: short enough that a server's read never waits long."""
 
-PACKED_KEYS: Final = 20_000
+PACKED_KEYS: Final = 50_000
 """The same, where readers do not wait for writers."""
 
 _NO_FEATURES: Final = ("available_at", "device_id", "candidate_id", "cell")
@@ -108,13 +108,23 @@ def newest(rows: pa.Table, keys: Sequence[str], named: pa.Table | None = None) -
     # Snapshots are wide: what decides is worked out without the features, which are then taken once.
     short = rows.select([*keys, "available_at"]).append_column("row", pa.array(np.arange(rows.num_rows)))
     if named is not None:
-        wanted = named.select(list(keys)).group_by(list(keys)).aggregate([])
-        short = short.join(wanted, keys=list(keys), join_type="left semi")
+        short = short.filter(pc.is_in(_told_apart(short, keys), value_set=_told_apart(named, keys)))
     short = short.sort_by([*((key, "ascending") for key in keys), ("available_at", "descending")])
     is_first = np.ones(short.num_rows, dtype=bool)
     columns = [short[key].combine_chunks() for key in keys]
     is_first[1:] = np.any([pc.not_equal(column[1:], column[:-1]).to_numpy(False) for column in columns], axis=0)
-    return rows.take(short["row"].filter(pa.array(is_first)))
+    chosen = short["row"].filter(pa.array(is_first))
+    every = len(chosen) == rows.num_rows and chosen.equals(pa.chunked_array([np.arange(len(chosen))]))
+    return rows if every else rows.take(chosen)
+
+
+def _told_apart(rows: pa.Table, keys: Sequence[str]) -> pa.Array:
+    """One text a row, equal where all keys are."""
+    columns = [rows[key].combine_chunks() for key in keys]
+    if len(columns) == 1:
+        return columns[0]
+    lengths = [pc.cast(pc.binary_length(column), pa.string()) for column in columns]
+    return pc.binary_join_element_wise(*lengths, *columns, ":")
 
 
 def _load(
@@ -149,16 +159,16 @@ def _load(
 
 def _load_packed(store: FeatureStore, target: Any, rows: pa.Table, replace: bool, progress: Progress | None) -> Loaded:
     """Columns as they are, without a protobuf per value; compared with what is stored as they are written."""
-    from feature_repo.lmdb_load import load_columns
+    from feature_repo.lmdb_load import keys_of, load_columns
     from feature_repo.lmdb_values import path_of, view_key
-    from feature_repo.packed import EVENT_US, keys_of
+    from feature_repo.packed import EVENT_US
 
     names = [name for name in rows.column_names if name not in (*_NO_FEATURES, *KEYS[target.name])]
     view = view_key(store.config, target)
     written = 0
     for start in range(0, rows.num_rows, PACKED_KEYS):
         chunk = rows.slice(start, PACKED_KEYS)
-        keys = keys_of(view, [chunk[key].to_pylist() for key in sorted(KEYS[target.name])])
+        keys = keys_of(view, [chunk[key] for key in sorted(KEYS[target.name])])
         columns = {EVENT_US: chunk["facts_as_of_us"], **{name: chunk[name] for name in names}}
         built_by = chunk["built_by"]
 

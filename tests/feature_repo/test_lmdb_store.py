@@ -12,9 +12,9 @@ from feast.protos.feast.types.Value_pb2 import Value
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_repo.lmdb_load import load_columns
+from feature_repo.lmdb_load import keys_of, load_columns
 from feature_repo.lmdb_values import path_of, view_key
-from feature_repo.packed import EVENT_US, PackedRows, key_of, keys_of
+from feature_repo.packed import EVENT_US, PackedRows, key_of
 from parked.clock import to_us
 from tests.feature_repo.online_stores import HOUR, NOON, VALUES, Shop, entity, number, open_shop, view
 
@@ -38,7 +38,7 @@ def test_two_keys_are_one_only_where_their_values_are(keys: list[list[str]]) -> 
 @given(st.lists(st.tuples(st.text(max_size=300), st.text(max_size=300)), max_size=10))
 def test_the_keys_of_columns_are_those_of_each_row(pairs: list[tuple[str, str]]) -> None:
     pairs = [pair for pair in pairs if all(value.isprintable() for value in pair)]
-    columns = [[left for left, _ in pairs], [right for _, right in pairs]]
+    columns = [pa.array(column, pa.string()) for column in ([left for left, _ in pairs], [right for _, right in pairs])]
     assert keys_of(b"v\x00", columns) == [key_of(b"v\x00", pair) for pair in pairs]
     assert keys_of(b"v\x00", columns[:1]) == [key_of(b"v\x00", [left]) for left, _ in pairs]
 

@@ -4,6 +4,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from feature_repo.declare import CANDIDATE, DEVICE, PLACE, declared
 from feature_repo.retrieve import historical_features, online_features
@@ -161,3 +163,28 @@ def test_a_phone_or_candidate_never_heard_of_has_nothing(fresh):
     assert list(features) == list(service_dtypes(PARKING_V1))
     assert set(features.values()) == {None}
     assert online_features(store, [], PARKING_V1) == []
+
+
+NAMES = st.sampled_from(["", "a", "b", "a:", "1:a", "ä"])
+
+
+@given(st.lists(st.tuples(NAMES, NAMES), max_size=12), st.lists(st.tuples(NAMES, NAMES), max_size=6))
+def test_the_newest_rows_are_those_of_the_keys_named(
+    known: list[tuple[str, str]], named: list[tuple[str, str]]
+) -> None:
+    def keys_of(pairs: list[tuple[str, str]]) -> dict[str, pa.Array]:
+        return {name: pa.array([pair[at] for pair in pairs], pa.string()) for at, name in enumerate(("x", "y"))}
+
+    moments = pa.array(range(len(known)), pa.int64()).cast(TIME)
+    rows = pa.table({**keys_of(known), "available_at": moments, "number": pa.array(range(len(known)), pa.int64())})
+    for keys in (["x", "y"], ["x"]):
+        of = {tuple(pair[: len(keys)]): number for number, pair in enumerate(known)}
+        wanted = {pair[: len(keys)] for pair in named}
+        assert newest(rows, keys)["number"].to_pylist() == [of[key] for key in sorted(of, key=encoded)]
+        assert newest(rows, keys, pa.table(keys_of(named)))["number"].to_pylist() == [
+            of[key] for key in sorted(of, key=encoded) if key in wanted
+        ]
+
+
+def encoded(key: tuple[str, ...]) -> list[bytes]:
+    return [value.encode() for value in key]
