@@ -21,7 +21,7 @@ import yaml
 from bentos.launch import SERVICE, server_environment
 from bentos.scorer import load_scorer, model_dir_of
 from parked.errors import InternalError, NotFoundError
-from parked.pointer import Pointer, read_pointer, write_pointer
+from parked.pointer import Pointer, published, write_pointer
 from parked.settings import OnlineStoreKind, Settings
 
 PACKAGES = ("parked", "feature_repo", "bentos")
@@ -50,11 +50,12 @@ NEEDS = (
 
 
 def build_bento(settings: Settings) -> str:
-    """Build a bento of the service with the published model inside; returns its tag.
+    """Build a bento of the service with the published model of the rules in use inside; returns its tag.
 
-    Raises NotFoundError where nothing is published, InternalError where the model is damaged or BentoML fails.
+    Raises NotFoundError where nothing is published, ConflictError where it is of other rules, InternalError where the
+    model is damaged or BentoML fails.
     """
-    pointer = read_pointer(settings.pointer_file)
+    pointer = published(settings)
     if pointer is None:
         raise NotFoundError("no model is published", mend="run `parked train`, then `parked publish`")
     load_scorer(model_dir_of(settings, pointer.model_tag), pointer.model_tag)

@@ -85,11 +85,12 @@ class LmdbSource(FeatureSource):
 
     @classmethod
     def open(cls, settings: Settings) -> LmdbSource:
-        """Over the home's online store. Raises NotFoundError where there is none, or nothing is applied to it."""
+        """Over the home's online store of the rules in use. Raises NotFoundError where there is none, or nothing is
+        applied to it."""
         path = lmdb_folder(settings)
         if not path.is_dir():
             raise NotFoundError(f"{path}: no online store", mend="run `parked features build` (or apply)")
-        return cls(PackedRows(path), project())
+        return cls(PackedRows(path), project(settings.rules))
 
     def devices(self, device_ids: Sequence[str]) -> list[DeviceFacts | None]:
         """One entry per id, in order; None for a device without a ``device_state``."""

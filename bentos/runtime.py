@@ -25,7 +25,7 @@ from bentos.scorer import Scorer, load_scorer, model_dir_of
 from bentos.store_watch import StoreWatch
 from parked.clock import Clock, to_us
 from parked.errors import InternalError, NotFoundError
-from parked.pointer import Pointer, read_pointer
+from parked.pointer import Pointer, published
 from parked.settings import Settings
 from parked.worker_status import WorkerStatus, process_started, remove_status, sweep, workers_dir, write_status
 
@@ -77,7 +77,7 @@ class Runtime:
         # Generations count one home's publications, of which the seed is none: the first is newer.
         seed = seed and seed.model_copy(update={"generation": 0})
         self._watch = ChampionWatch(
-            lambda: read_pointer(settings.pointer_file) or seed,
+            lambda: published(settings, seed),
             self._load,
             trial=self.try_out,
             on_swap=self._swapped,

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from bentos.trees import Floats, NotOursError, Trees, getter
 from parked.errors import InternalError, NotFoundError
 from parked.model_card import ModelCard
-from parked.pointer import read_pointer
+from parked.pointer import published
 from parked.settings import Settings
 
 if TYPE_CHECKING:
@@ -256,8 +256,11 @@ def model_dir_of(settings: Settings, tag: str) -> Path:
 
 
 def load_published(settings: Settings) -> Scorer:
-    """The champion's scorer. Raises NotFoundError where nothing is published, InternalError where it is damaged."""
-    pointer = read_pointer(settings.pointer_file)
+    """The scorer of the champion of the rules in use.
+
+    Raises NotFoundError where nothing is published, InternalError where it is damaged, ConflictError for other rules.
+    """
+    pointer = published(settings)
     if pointer is None:
         raise NotFoundError("no model is published", mend="run `parked train`, then `parked publish`")
     return load_scorer(model_dir_of(settings, pointer.model_tag), pointer.model_tag)

@@ -11,16 +11,25 @@ from bentos.metrics import Metrics
 from bentos.ports import FeatureSource
 from bentos.runtime import Runtime
 from parked.clock import system_clock
-from parked.pointer import read_pointer
-from parked.settings import load_settings
+from parked.pointer import Pointer, read_pointer
+from parked.settings import Settings, load_settings
 
 SEED_FILE = Path(__file__).with_name("seed.json")
 """Only in a built bento (``bentos.build``): the model that was champion when it was built."""
 
 
+def served_settings(seed: Pointer | None) -> Settings:
+    """The environment's settings; where they name no rules version, a bento serves its own model's."""
+    settings = load_settings()
+    if seed is not None and "rules" not in settings.model_fields_set:
+        return load_settings(rules=seed.rules_version)
+    return settings
+
+
 def build_runtime(config: ServingConfig) -> Runtime:
     """This worker's runtime from the environment (``PARKED_*``); nothing slow happens before ``start``."""
-    settings = load_settings()
+    seed = read_pointer(SEED_FILE)
+    settings = served_settings(seed)
 
     def open_source() -> FeatureSource:
         if settings.online_store == "lmdb":
@@ -39,6 +48,6 @@ def build_runtime(config: ServingConfig) -> Runtime:
         metrics=Metrics(),
         open_source=open_source,
         labels=LabelStore(settings.database),
-        seed=read_pointer(SEED_FILE),
+        seed=seed,
         gatekeeper=build_gatekeeper(settings, config, system_clock),
     )

@@ -9,7 +9,8 @@ import typer
 
 from cli.console import JsonOption, emit, progress, tell_of_compiling
 from cli.facts_diff import diff
-from cli.facts_stored import RulesOption, replay, show, update
+from cli.facts_stored import replay, show, update
+from cli.inputs import RulesOption, settings_of
 
 app = typer.Typer(name="facts", help="Stops, halts and where the vehicle was left: facts by versioned rules.")
 app.command()(update)
@@ -38,13 +39,12 @@ def build(
     Example: parked facts build fixes.parquet --motion motion.parquet --out facts.parquet
     """
     from ingestion.facts.files import Built, build_file
-    from ingestion.facts.rules import named_rules
+    from ingestion.facts.store import rules_named
     from parked.errors import InputError
     from parked.schemas import KINDS
-    from parked.settings import load_settings
 
-    settings = load_settings()
-    loaded = named_rules(rules, settings.rules_file)
+    settings = settings_of(rules)
+    loaded = rules_named(settings, rules)
     if (fixes is None) != (out is None):
         missing, given = ("FIXES", "--out") if fixes is None else ("--out", "FIXES")
         raise InputError(f"{given} without {missing}", mend="give both, or neither to build everything ingested")

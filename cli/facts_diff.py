@@ -30,10 +30,12 @@ def diff(
     """
     from ingestion.facts.build import facts_of
     from ingestion.facts.diff import CHANGES, difference
-    from ingestion.facts.rules import named_rules
+    from ingestion.facts.store import rules_named
     from parked.errors import InputError
+    from parked.settings import load_settings
 
-    versions = [named_rules(text) for text in rules]
+    settings = load_settings()
+    versions = [rules_named(settings, text) for text in rules]
     if out is not None and out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: not a folder", mend="give a folder")
     tell_of_compiling()

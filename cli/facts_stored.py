@@ -8,15 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.console import JsonOption, emit, progress, tell_of_compiling
+from cli.inputs import RulesOption, settings_of
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from parked.settings import Settings
-
-RulesOption = Annotated[
-    str | None, typer.Option("--rules", help="Rules file, or a version's name.  [default: the version in use]")
-]
 
 
 def update(rules: RulesOption = None, json: JsonOption = False) -> None:
@@ -24,15 +19,13 @@ def update(rules: RulesOption = None, json: JsonOption = False) -> None:
 
     Example: parked facts update
     """
-    from ingestion.facts.rules import named_rules
-    from ingestion.facts.store import facts_file
+    from ingestion.facts.store import facts_file, rules_named
     from ingestion.facts.update import update as take_in
     from ingestion.raw.log import RawLog
     from parked.opsdb.engine import open_database
-    from parked.settings import load_settings
 
-    settings = load_settings()
-    loaded = named_rules(rules, settings.rules_file)
+    settings = settings_of(rules)
+    loaded = rules_named(settings, rules)
     tell_of_compiling()
     with progress("updating facts") as advance:
         done = take_in(settings, RawLog(settings, open_database(settings.database)), loaded, progress=advance)
@@ -72,13 +65,12 @@ def show(
     from ingestion.facts.store import read_facts
     from parked.errors import InputError, NotFoundError
     from parked.schemas import KINDS
-    from parked.settings import load_settings
 
     if kind is not None and kind not in KINDS:
         raise InputError(f"--kind {kind}: no such kind", mend=f"give {', '.join(KINDS)}")
     at = moment("--as-of", as_of)
-    settings = load_settings()
-    log = read_facts_file(facts) if facts else read_facts(settings, version_of(settings, rules))
+    settings = settings_of(rules)
+    log = read_facts_file(facts) if facts else read_facts(settings, settings.rules)
     log = log.filter(pc.equal(log["device_id"], device))
     if log.num_rows == 0:
         raise NotFoundError(f"no facts of device {device!r}", mend="see parked facts build, or check the id")
@@ -114,26 +106,16 @@ def replay(
     """
     from cli.inputs import moment
     from ingestion.facts.replay import replay as make_anew
-    from ingestion.facts.rules import named_rules
+    from ingestion.facts.store import rules_named
     from ingestion.raw.log import RawLog
     from parked.opsdb.engine import open_database
-    from parked.settings import load_settings
 
     at = moment("--since", since)
-    settings = load_settings()
-    loaded = named_rules(rules, settings.rules_file)
+    settings = settings_of(rules)
+    loaded = rules_named(settings, rules)
     raw = RawLog(settings, open_database(settings.database))
     done = make_anew(settings, raw, loaded, device, None if at is None else _us(at))
     emit({"device": device, "revisions": done.revisions, "changed": done.changed}, json=json)
-
-
-def version_of(settings: Settings, rules: str | None) -> str:
-    """The version meant: of a rules file, or a name as it is (facts of a version can be there without its rules)."""
-    from ingestion.facts.rules import load_rules
-
-    if rules is None:
-        return load_rules(settings.rules_file).version
-    return load_rules(Path(rules)).version if Path(rules).is_file() else Path(rules).name
 
 
 def _us(moment: datetime) -> int:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.console import JsonOption, emit, note, progress, table
+from cli.inputs import RulesOption, settings_of
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from parked.settings import Settings
 
 app = typer.Typer(
     name="features",
@@ -27,26 +26,21 @@ def build(
     facts: Annotated[
         Path | None, typer.Option(help="Fact revisions; default: those in home of the rules version in use.")
     ] = None,
-    rules: Annotated[
-        str | None, typer.Option(help="Version whose facts in home to fold: its name or rules file.")
-    ] = None,
+    rules: RulesOption = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Overwrite newer online rows too (after importing older history).")
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Fold fact revisions into feature snapshots and load both of Feast's stores.
+    """Fold fact revisions into feature snapshots and load both of Feast's stores, at the places of their rules version.
 
     Example: parked features build --facts FACTS.parquet
     """
+    from ingestion.facts.store import facts_file
     from ingestion.features.build import build_features, read_facts
-    from parked.errors import InputError
-    from parked.settings import load_settings
 
-    settings = load_settings()
-    if facts is not None and rules is not None:
-        raise InputError("--facts with --rules", mend="give one of them")
-    source = facts or _facts_in_home(settings, rules)
+    settings = settings_of(rules)
+    source = facts or facts_file(settings, settings.rules)
     revisions = read_facts(source)
     with progress("folding facts") as advance:
         advance(0, total=revisions.num_rows)
@@ -54,6 +48,7 @@ def build(
     emit(
         {
             "facts": str(source),
+            "rules": settings.rules,
             "revisions": built.revisions,
             "snapshots": built.snapshots,
             "online_written": {view: loaded.written for view, loaded in built.online.items()},
@@ -66,19 +61,18 @@ def build(
 
 
 @app.command()
-def apply(json: JsonOption = False) -> None:
+def apply(rules: RulesOption = None, json: JsonOption = False) -> None:
     """Make Feast's registry what feature_repo/ declares (as `feast apply`, at the home of the settings).
 
     Example: parked features apply
     """
     from ingestion.features.apply import apply_repo
-    from parked.settings import load_settings
 
-    settings = load_settings()
+    settings = settings_of(rules)
     account = apply_repo(settings)
     changes = [line.strip() for line in account.splitlines() if line.strip()]
     emit(
-        {"home": str(settings.home), "changes": changes},
+        {"home": str(settings.home), "rules": settings.rules, "changes": changes},
         json=json,
         text="\n".join([*(changes or ["Nothing to change."]), f"Feast: {settings.feast_dir / 'feature_store.yaml'}"]),
     )
@@ -120,6 +114,7 @@ def list_(json: JsonOption = False) -> None:
 @app.command()
 def get(
     device: Annotated[str, typer.Option(help="The phone's id.")],
+    rules: RulesOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show what the online store holds of a phone: its newest candidates, and what the model would eat of each.
@@ -132,9 +127,8 @@ def get(
     from feature_repo.store import open_store
     from parked.clock import system_clock, to_us
     from parked.errors import NotFoundError
-    from parked.settings import load_settings
 
-    store = open_store(load_settings())
+    store = open_store(settings_of(rules))
     state = online_features(store, [{"device_id": device}], WHERE_PARKED_V1)[0]
     if state["facts_as_of_us"] is None:
         raise NotFoundError(f"device {device!r} has no online features", mend="check the id or `parked features build`")
@@ -171,6 +165,7 @@ def history(
     ],
     out: Annotated[Path, typer.Option(help="Parquet to write: the same rows with the features known then.")],
     service: Annotated[str, typer.Option(help="Feature service.")] = "parking_v1",
+    rules: RulesOption = None,
     json: JsonOption = False,
 ) -> None:
     """Look up features as they were known at given moments (Feast's point-in-time join).
@@ -183,11 +178,10 @@ def history(
     from feature_repo.services import service_features
     from feature_repo.store import open_store
     from parked.files import write_table
-    from parked.settings import load_settings
 
     names = service_features(service)
     frame = _entities(entities)
-    store = open_store(load_settings())
+    store = open_store(settings_of(rules))
     with progress("point-in-time join") as advance:
         advance(0, total=len(frame))
         answer = historical_features(store, frame, service)
@@ -205,13 +199,6 @@ def _shown(value: object) -> str:
     if value is None:
         return "-"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _facts_in_home(settings: Settings, rules: str | None) -> Path:
-    from cli.facts_stored import version_of
-    from ingestion.facts.store import facts_file
-
-    return facts_file(settings, version_of(settings, rules))
 
 
 def _entities(path: Path) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.console import JsonOption, emit
+from cli.inputs import RulesOption, settings_of
 
 app = typer.Typer(name="models", help="Trained models: list them, show one with its history.\n\nExample: parked models")
 
@@ -24,7 +25,7 @@ def models(context: typer.Context, json: JsonOption = False) -> None:
 
 @app.command("list")
 def list_models(json: JsonOption = False) -> None:
-    """All models, newest first.
+    """All models, newest first, of every rules version.
 
     Example: parked models list --json
     """
@@ -56,19 +57,20 @@ def list_models(json: JsonOption = False) -> None:
 @app.command()
 def show(
     tag: Annotated[str, typer.Argument(help="Model tag, or latest.")],
+    rules: RulesOption = None,
     json: JsonOption = False,
 ) -> None:
     """One model: where it comes from, how good it is, who moved it to which state and why.
 
     Example: parked models show latest
     """
-    from parked.settings import load_settings
     from training.pipeline import open_registry
     from training.registry import resolve
     from training.registry import show as registered
 
-    engine = open_registry(load_settings())
-    model = registered(engine, resolve(engine, tag))
+    settings = settings_of(rules)
+    engine = open_registry(settings)
+    model = registered(engine, resolve(engine, tag, settings.rules))
     lines = [
         f"{model.tag}  {model.state}",
         f"rules {model.rules_version}, feature service {model.feature_service}, manifest {model.manifest}",

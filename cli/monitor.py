@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.console import JsonOption, emit, note, progress, table
-from cli.inputs import MOMENT, moment
+from cli.inputs import MOMENT, RulesOption, moment, settings_of
 from cli.parity import parity
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def run(
     end: Annotated[str | None, typer.Option("--to", help="End of the window, not included; default: now.")] = None,
     refit: Annotated[bool, typer.Option(help="Refit, gate and publish where a trigger asks for it.")] = True,
     policy: PolicyOption = None,
+    rules: RulesOption = None,
     json: JsonOption = False,
 ) -> None:
     """Look at one window of served answers: report, decide, and refit where the policy says so.
@@ -45,11 +46,10 @@ def run(
     from monitoring.refit import training_refit
     from parked.clock import system_clock
     from parked.opsdb.engine import open_database
-    from parked.settings import load_settings
 
     window_from, window_to = moment("--from", start), moment("--to", end)
-    rules = load_policy(policy)
-    settings = load_settings()
+    checked = load_policy(policy)
+    settings = settings_of(rules)
     published_tag(settings)  # before a database is made in an empty home
     engine = open_database(settings.database)
     with progress("monitoring") as advance:
@@ -60,7 +60,7 @@ def run(
             window_from=window_from,
             window_to=window_to,
             refit=training_refit(settings, engine, system_clock) if refit else None,
-            policy=rules,
+            policy=checked,
             progress=advance,
         )
     emit(_as_dict(outcome), json=json, text=_told(outcome))
@@ -152,6 +152,7 @@ def policy(
 def watch(
     every: Annotated[float, typer.Option(min=1, help="Minutes between two looks.")] = 60.0,
     policy: PolicyOption = None,
+    rules: RulesOption = None,
 ) -> None:
     """Look again and again until stopped (Ctrl-C); each look is a run of its own.
 
@@ -164,16 +165,15 @@ def watch(
     from monitoring.watch import watch as look_on
     from parked.clock import system_clock
     from parked.opsdb.engine import open_database
-    from parked.settings import load_settings
 
-    settings = load_settings()
-    rules = load_policy(policy)
+    settings = settings_of(rules)
+    checked = load_policy(policy)
     published_tag(settings)  # before a database is made in an empty home
     engine = open_database(settings.database)
     refit = training_refit(settings, engine, system_clock)
 
     def look() -> str:
-        return _told(run_monitor(settings, engine, system_clock, refit=refit, policy=rules))
+        return _told(run_monitor(settings, engine, system_clock, refit=refit, policy=checked))
 
     note(f"Looking every {every:g} minutes. Ctrl-C stops it.")
     look_on(look, every_s=every * 60, tell=lambda said: note(f"{system_clock():%Y-%m-%d %H:%M} UTC: {said}"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.console import JsonOption, emit, progress
-from cli.inputs import MOMENT, moment
+from cli.inputs import MOMENT, RulesOption, moment, settings_of
 
 if TYPE_CHECKING:
     from monitoring.parity import Mismatch, Parity
@@ -25,6 +25,7 @@ def parity(
     lag: Annotated[
         float, typer.Option(min=0, max=31_622_400, help="Seconds that news may wait for the online store.")
     ] = 3600.0,
+    rules: RulesOption = None,
     json: JsonOption = False,
 ) -> None:
     """Compare served features with the offline ones as known at the moment of each answer, bit for bit.
@@ -39,7 +40,6 @@ def parity(
     from monitoring.parity import as_dict, check_parity
     from monitoring.windows import Window
     from parked.errors import InputError
-    from parked.settings import load_settings
 
     if lag != lag:  # NaN passes typer's bounds
         raise InputError("--lag nan", mend="give seconds")
@@ -47,7 +47,7 @@ def parity(
     window = None
     if first or last:
         window = Window(first or datetime.min.replace(tzinfo=UTC), last or datetime.max.replace(tzinfo=UTC))
-    settings = load_settings()
+    settings = settings_of(rules)
     with progress("comparing with what was known") as advance:
         found = check_parity(settings, window, most=sample, lag_s=lag, progress=advance)
     emit(
@@ -73,7 +73,7 @@ def _counts(found: Parity) -> dict[str, Any]:
 
 def _told(found: Parity) -> str:
     if not found.answers:
-        return "No answers in the prediction log: nothing to compare."
+        return "No answers of these rules in the prediction log: nothing to compare."
     lines = [
         f"{found.answers} answers ({found.candidates} candidates): {found.equal} rest on all that was known then, "
         f"{found.behind} on a little less and {found.mixed} in part (news waited {found.most_behind_s:.0f} s at most), "

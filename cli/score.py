@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.console import JsonOption, emit, progress
+from cli.inputs import RulesOption, settings_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,6 +22,7 @@ def score(
     out: Annotated[Path, typer.Option(help="Parquet to write: one row per candidate and decision moment.")],
     motion: Annotated[Path | None, typer.Option(help="Parquet of the phones' motion activity.")] = None,
     model: Annotated[str | None, typer.Option(help="Model tag; default: the published model.")] = None,
+    rules: RulesOption = None,
     json: JsonOption = False,
 ) -> None:
     """Score the candidates found in FIXES with a trained model, each time what is known of one changed.
@@ -30,19 +32,18 @@ def score(
     import pyarrow.compute as pc
 
     from bentos.scorer import load_published, load_scorer, model_dir_of
-    from ingestion.facts.rules import load_rules
+    from ingestion.facts.store import rules_named
     from parked.files import write_table
     from parked.schemas import FIXES, MOTION
-    from parked.settings import load_settings
 
-    settings = load_settings()
+    settings = settings_of(rules)
     scorer = load_published(settings) if model is None else load_scorer(model_dir_of(settings, model), model)
-    rules = load_rules(settings.rules_file)
+    loaded = rules_named(settings, rules)
     fix_table = _read(fixes, FIXES)
     motion_table = None if motion is None else _read(motion, MOTION)
     with progress("scoring") as advance:
         advance(0, total=1)
-        scores = score_fixes(fix_table, motion_table, rules, scorer, lag_s=settings.as_if_live_lag_s)
+        scores = score_fixes(fix_table, motion_table, loaded, scorer, lag_s=settings.as_if_live_lag_s)
         write_table(out, scores)
         advance(1)
     likely = pc.sum(pc.greater_equal(scores["probability"], scorer.card.threshold)).as_py() or 0
@@ -81,7 +82,7 @@ def score_fixes(
     if rules.version != scorer.card.rules_version:
         raise ConflictError(
             f"model {scorer.tag} was trained on facts of rules {scorer.card.rules_version}, not {rules.version}",
-            mend="choose another --model or PARKED_RULES_FILE",
+            mend="choose another --model or --rules",
         )
     snapshots = fold_facts(build_facts(fixes, motion, rules, lag_s=lag_s))
     moments = candidate_moments(snapshots)

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.console import JsonOption, emit, note
+from cli.inputs import RulesOption, settings_of
 
 if TYPE_CHECKING:
     from bentos.launch import ServerHandle
+    from parked.settings import Settings
 
 SLOW_S = 30.0
 """A server that is not ready after this long says why (a cold start takes seconds, most of it importing Feast)."""
@@ -28,18 +30,20 @@ def serve(
         bool, typer.Option("--wait", help="Start even if no model is published yet; ready once it is.")
     ] = False,
     bento: Annotated[str | None, typer.Option(help="Serve this built bento (see parked package).")] = None,
+    rules: RulesOption = None,
     json: JsonOption = False,
 ) -> None:
     """Serve the published model over HTTP until stopped (Ctrl-C). A newly published model is taken up while running.
 
+    Each rules version has its own model and features; servers of several can run on one home, on ports of their own.
+
     Example: parked serve --port 3000
     """
     from bentos.launch import start_server
-    from parked.settings import load_settings
 
-    settings = load_settings(host=host, port=port)
+    settings = settings_of(rules, host=host, port=port)
     if bento is None and not wait:
-        _require_published()
+        _require_published(settings)
     stopping = _Stopping()
     server = start_server(settings, workers=workers, bento=bento)
     try:
@@ -47,6 +51,7 @@ def serve(
         if waited is not None:
             answer = {
                 "url": server.url,
+                "rules": settings.rules,
                 "pid": server.pid,
                 "ready_after_s": round(waited, 2),
                 "log": str(server.log_file),
@@ -54,7 +59,8 @@ def serve(
             emit(
                 answer,
                 json=json,
-                text=f"Serving on {server.url} (ready after {waited:.1f} s, log {server.log_file}). Ctrl-C stops it.",
+                text=f"Serving on {server.url} by rules {settings.rules} (ready after {waited:.1f} s, "
+                f"log {server.log_file}). Ctrl-C stops it.",
             )
         while not stopping.asked and server.alive():
             time.sleep(0.2)
@@ -68,15 +74,14 @@ def serve(
     note("Stopped.")
 
 
-def package(json: JsonOption = False) -> None:
+def package(rules: RulesOption = None, json: JsonOption = False) -> None:
     """Build a bento: our code and the published model in one folder that serves on its own.
 
     Example: parked package
     """
     from bentos.build import build_bento
-    from parked.settings import load_settings
 
-    settings = load_settings()
+    settings = settings_of(rules)
     tag = build_bento(settings)
     folder = settings.bentoml_home / "bentos" / tag.replace(":", "/")
     emit(
@@ -98,18 +103,16 @@ class _Stopping:
         self.asked = True
 
 
-def _require_published() -> None:
-    """Raises NotFoundError where there is nothing to serve, InternalError where the pointer is damaged."""
+def _require_published(settings: Settings) -> None:
+    """Raises NotFoundError where there is nothing to serve, else what ``parked.pointer.published`` raises."""
     from bentos.scorer import model_dir_of
     from parked.errors import NotFoundError
-    from parked.pointer import read_pointer
-    from parked.settings import load_settings
+    from parked.pointer import published
 
-    settings = load_settings()
-    pointer = read_pointer(settings.pointer_file)
+    pointer = published(settings)
     if pointer is None:
         raise NotFoundError(
-            f"no model is published in {settings.home}",
+            f"no model is published in {settings.rules_dir}",
             mend="run `parked train` and `parked publish`, or start with --wait",
         )
     model_dir_of(settings, pointer.model_tag)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.console import JsonOption, emit, progress
-from cli.inputs import MOMENT, moment, user_name
+from cli.inputs import MOMENT, RulesOption, moment, settings_of, user_name
 
 if TYPE_CHECKING:
     from parked.settings import Settings
@@ -23,6 +23,7 @@ def train(
     from_manifest: Annotated[
         Path | None, typer.Option(help="Fit again from a training manifest and verify the same model comes out.")
     ] = None,
+    rules: RulesOption = None,
     json: JsonOption = False,
 ) -> None:
     """Train a candidate on point-in-time features and labels, and measure it on held-out phones and later days.
@@ -38,11 +39,10 @@ def train(
     cut = moment("--as-of", as_of)
     from parked.clock import system_clock
     from parked.opsdb.engine import open_database
-    from parked.settings import load_settings
     from training.evaluate import report
     from training.pipeline import check_inputs, refit, train_candidate
 
-    settings = load_settings()
+    settings = settings_of(rules)
     check_inputs(settings, config, from_manifest)
     engine = open_database(settings.database)
     with progress("training") as advance:
@@ -53,6 +53,7 @@ def train(
     emit(
         {
             "model": model.tag,
+            "rules": model.card.rules_version,
             "verified": from_manifest is not None,
             "manifest": str(model.manifest_path),
             "report": str(model.evaluation_path),
@@ -61,23 +62,24 @@ def train(
         json=json,
         text=f"{report(model.evaluation)}\n"
         + ("the refit is the same model, byte for byte\n" if from_manifest is not None else "")
-        + f"manifest {model.manifest_path}\nnext: parked publish {model.tag}",
+        + f"manifest {model.manifest_path}\nnext: parked publish {model.tag}"
+        + ("" if rules is None else f" --rules {model.card.rules_version}"),
     )
 
 
 def evaluate(
     model: Annotated[str | None, typer.Option(help="Model tag or latest; default: the champion, else latest.")] = None,
+    rules: RulesOption = None,
     json: JsonOption = False,
 ) -> None:
     """Measure a model on its own held-out rows: all, by slice, and as answers.
 
     Example: parked evaluate --model latest
     """
-    from parked.settings import load_settings
     from training.evaluate import report
     from training.pipeline import evaluate_model, open_registry
 
-    settings = load_settings()
+    settings = settings_of(rules)
     evaluation, path = evaluate_model(settings, open_registry(settings), model)
     emit({**evaluation.model_dump(), "report": str(path)}, json=json, text=f"{report(evaluation)}\nreport {path}")
 
@@ -86,9 +88,11 @@ def publish(
     tag: Annotated[str, typer.Argument(help="Model tag, or latest.")],
     why: WhyOption = "published by hand",
     force: Annotated[bool, typer.Option("--force", help="Publish without asking the gate.")] = False,
+    rules: RulesOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Make a model the champion if the gate agrees, and wait until every running server's workers answer with it.
+    """Make a model the champion of its rules version if the gate agrees, and wait until every running server's workers
+    answer with it.
 
     Exit code 1 where the gate refuses, or where a worker does (then the champion before is put back); the model is then
     marked rejected, with the reasons.
@@ -96,19 +100,18 @@ def publish(
     Example: parked publish latest --why "two more weeks of data"
     """
     from parked.clock import system_clock
-    from parked.settings import load_settings
     from training import publishing
     from training.pipeline import decide_and_publish, open_registry
 
-    settings = load_settings()
+    settings = settings_of(rules)
     engine = open_registry(settings)
     if force:
         done = publishing.publish(settings, engine, tag, user_name(), f"{why} (gate not asked)", system_clock)
         _require_served(done.undone)
         _prove(settings, done.tag, done.workers)
-        result = {"model": done.tag, "published": True, "generation": done.generation, "forced": True}
+        result = {"model": done.tag, "rules": settings.rules, "published": True, "generation": done.generation}
         emit(
-            {**result, "workers": done.workers},
+            {**result, "forced": True, "workers": done.workers},
             json=json,
             text=f"published {done.tag} as generation {done.generation}; gate not asked\n{_served(done.workers)}",
         )
@@ -121,6 +124,7 @@ def publish(
     emit(
         {
             "model": outcome.tag,
+            "rules": settings.rules,
             "published": outcome.published,
             "generation": outcome.generation,
             "champion_before": outcome.previous,
@@ -136,21 +140,20 @@ def publish(
         raise typer.Exit(1)
 
 
-def rollback(why: WhyOption = "rolled back by hand", json: JsonOption = False) -> None:
+def rollback(why: WhyOption = "rolled back by hand", rules: RulesOption = None, json: JsonOption = False) -> None:
     """Put the champion before the last publish back, as a new generation, and wait as `parked publish` does.
 
     Example: parked rollback --why "complaints about phantom pins"
     """
     from parked.clock import system_clock
-    from parked.settings import load_settings
     from training import publishing
     from training.pipeline import open_registry
 
-    settings = load_settings()
+    settings = settings_of(rules)
     done = publishing.rollback(settings, open_registry(settings), user_name(), why, system_clock)
     _require_served(done.undone)
     emit(
-        {"model": done.tag, "generation": done.generation, "workers": done.workers},
+        {"model": done.tag, "rules": settings.rules, "generation": done.generation, "workers": done.workers},
         json=json,
         text=f"rolled back to {done.tag} as generation {done.generation}\n{_served(done.workers)}",
     )

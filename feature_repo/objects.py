@@ -55,9 +55,10 @@ def snapshot_file(features_dir: Path, view: str) -> Path:
     return features_dir / view / "snapshots.parquet"
 
 
-def feast_objects(features_dir: Path, catalogue: Catalogue | None = None) -> Objects:
+def feast_objects(features_dir: Path, catalogue: Catalogue | None = None, *, project: str = PROJECT) -> Objects:
     """The Feast objects over the snapshots in ``features_dir`` (absolute: Feast resolves a relative path against the
-    working directory), with the features of ``catalogue`` (default: the platform's)."""
+    working directory), with the features of ``catalogue`` (default: the platform's); ``project``: by the rules
+    version (``feature_repo.store.project``)."""
     catalogue = catalogue or declared()
     entities = {
         key: Entity(
@@ -96,8 +97,8 @@ def feast_objects(features_dir: Path, catalogue: Catalogue | None = None) -> Obj
         )
         for name, parts in SERVICES.items()
     }
-    project = Project(name=PROJECT, description="Where You Parked", tags=dict(TAGS), owner=OWNER)
-    return Objects(project, entities, sources, views, asked_at, asked, services)
+    named = Project(name=project, description="Where You Parked", tags=dict(TAGS), owner=OWNER)
+    return Objects(named, entities, sources, views, asked_at, asked, services)
 
 
 def _view(view: str, entities: dict[str, Entity], source: FileSource, catalogue: Catalogue) -> FeatureView:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import string
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -10,7 +12,7 @@ import yaml
 
 from feature_repo.redis_address import feast_connection
 from parked.errors import InputError, NotFoundError
-from parked.settings import OnlineStoreKind, Settings
+from parked.settings import FIRST_RULES, OnlineStoreKind, Settings
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore
@@ -19,26 +21,57 @@ REPO_YAML: Final = Path(__file__).with_name("feature_store.yaml")
 LMDB: Final = "feature_repo.lmdb_store.LmdbOnlineStore"
 REDIS: Final = "feature_repo.redis_store.RedisOnlineStore"
 _SQLITE: Final = "sqlite:///"
+_PLAIN: Final = frozenset(string.ascii_lowercase + string.digits)
 
 
 def home_of(yaml_file: Path, repo: Path = REPO_YAML.parent) -> Path:
-    """The home a feature_store.yaml keeps its data in, absolute: the folder above its registry's. A relative path
-    counts from ``repo``, as Feast does.
+    """The folder a feature_store.yaml keeps its data in (``Settings.rules_dir``), absolute: the one above its
+    registry's. A relative path counts from ``repo``, as Feast does.
 
     Raises InputError for a file that names no registry in a file.
     """
     try:
-        registry = str(yaml.safe_load(yaml_file.read_text(encoding="utf-8"))["registry"]["path"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        registry = str(_read(yaml_file)["registry"]["path"])
+    except (KeyError, TypeError) as error:
         raise InputError(
             f"{yaml_file}: no registry path ({error!r})", mend="use feature_repo/feature_store.yaml"
         ) from None
     return (repo / registry.removeprefix(_SQLITE)).resolve().parent.parent
 
 
-def project() -> str:
-    """Feast's name of the project: what the keys of the online store begin with."""
-    return str(yaml.safe_load(REPO_YAML.read_text(encoding="utf-8"))["project"])
+def project(rules: str = FIRST_RULES) -> str:
+    """Feast's name of the project that holds the features of a rules version: no key of an online store is without it.
+
+    One name per version, of lower case letters, digits and ``_``, which every store tells apart.
+
+    >>> project("v1"), project("v2"), project("V2.b")
+    ('where_you_parked', 'where_you_parked_v2', 'where_you_parked__562_2eb')
+    """
+    base = str(yaml.safe_load(REPO_YAML.read_text(encoding="utf-8"))["project"])
+    if rules == FIRST_RULES:
+        return base
+    return f"{base}_" + "".join(c if c in _PLAIN else f"_{ord(c):02x}" for c in rules)
+
+
+def rules_of(yaml_file: Path) -> str:
+    """The rules version whose project a feature_store.yaml names. Raises InputError where it is none of ours."""
+    named = str(_read(yaml_file).get("project"))
+    base = project()
+    spelt = re.sub("_([0-9a-f]{2})", lambda found: chr(int(found[1], 16)), named.removeprefix(f"{base}_"))
+    rules = FIRST_RULES if named == base else spelt
+    if project(rules) != named:
+        raise InputError(
+            f"{yaml_file}: project {named!r} is none of ours", mend="use what `parked features apply` made"
+        )
+    return rules
+
+
+def _read(yaml_file: Path) -> dict[str, Any]:
+    try:
+        told = yaml.safe_load(yaml_file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"{yaml_file}: unreadable ({error!r})", mend="use feature_repo/feature_store.yaml") from None
+    return told if isinstance(told, dict) else {}
 
 
 def store_config(settings: Settings) -> dict[str, Any]:
@@ -47,6 +80,7 @@ def store_config(settings: Settings) -> dict[str, Any]:
     Raises SettingError for a Redis connection of no known form, and where its package is not installed.
     """
     config: dict[str, Any] = yaml.safe_load(REPO_YAML.read_text(encoding="utf-8"))
+    config["project"] = project(settings.rules)
     feast_dir = settings.feast_dir
     config["registry"]["path"] = f"{_SQLITE}{feast_dir / 'registry.db'}"
     if settings.online_store == "lmdb":
@@ -79,15 +113,16 @@ def sqlite_file(settings: Settings) -> Path:
 
 
 def open_store(settings: Settings) -> FeatureStore:
-    """The process's FeatureStore at ``settings.home``, always the same object (two would clear each other's caches).
+    """The process's FeatureStore at ``settings.home`` for the rules in use, always the same object (two would clear
+    each other's caches).
 
     Raises what ``store_config`` raises; no online store is asked yet.
     """
-    return _open(settings.home, settings.online_store, settings.redis_connection)
+    return _open(settings.home, settings.rules, settings.online_store, settings.redis_connection)
 
 
 @lru_cache(maxsize=8)
-def _open(home: Path, online: OnlineStoreKind, redis_connection: str) -> FeatureStore:
+def _open(home: Path, rules: str, online: OnlineStoreKind, redis_connection: str) -> FeatureStore:
     from feast import FeatureStore, RepoConfig
 
     class PlannedStore(FeatureStore):  # type: ignore[misc]
@@ -96,7 +131,7 @@ def _open(home: Path, online: OnlineStoreKind, redis_connection: str) -> Feature
         def _should_use_plan(self) -> bool:
             return True
 
-    settings = Settings(home=home, online_store=online, redis_connection=redis_connection)
+    settings = Settings(home=home, rules=rules, online_store=online, redis_connection=redis_connection)
     return PlannedStore(config=RepoConfig(**store_config(settings), repo_path=REPO_YAML.parent))
 
 

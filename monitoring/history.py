@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final, cast
 
-from sqlalchemy import Engine, select
+from sqlalchemy import ColumnElement, Engine, select
 from sqlalchemy.orm import Session
 
 from monitoring.triggers import Action, Outcome, Past, TriggerState
 from monitoring.windows import Window
 from parked.errors import InternalError, NotFoundError
 from parked.opsdb.engine import transaction
-from parked.opsdb.tables import MonitorRun, Publish, TriggerDecision
+from parked.opsdb.tables import ModelVersion, MonitorRun, Publish, TriggerDecision
 
 KEPT: Final = 500
 """Decisions read back: with a window a day, more than a year."""
@@ -79,14 +79,21 @@ def end(
         return decision.id
 
 
-def close_broken_runs(engine: Engine, at: datetime) -> list[int]:
-    """Give every run that never ended (the machine stopped) its decision row; the runs' ids.
+def of_rules(rules: str) -> ColumnElement[bool]:
+    """Runs that looked at a rules version's champion (also at one that the registry has lost)."""
+    others = select(ModelVersion.tag).where(ModelVersion.rules_version != rules)
+    return MonitorRun.model_tag.not_in(others)
+
+
+def close_broken_runs(engine: Engine, rules: str, at: datetime) -> list[int]:
+    """Give every run of a rules version that never ended (the machine stopped) its decision row; the runs' ids.
 
     Only for who holds the monitor's lock: then no run can still be going on. What the run meant to do is taken from
     what it kept; a refit that got as far as publishing is found by its signature.
     """
     with Session(engine) as session:
-        open_runs = session.scalars(select(MonitorRun).where(MonitorRun.finished_at.is_(None))).all()
+        unfinished = select(MonitorRun).where(MonitorRun.finished_at.is_(None), of_rules(rules))
+        open_runs = session.scalars(unfinished).all()
         left = [(run.id, dict(run.statistics.get("decided", {}))) for run in open_runs]
         published = dict(
             session.execute(
@@ -109,11 +116,12 @@ def close_broken_runs(engine: Engine, at: datetime) -> list[int]:
     return [run_id for run_id, _ in left]
 
 
-def past_decisions(engine: Engine) -> list[Past]:
-    """The last ``KEPT`` decisions that belong to a run, newest first."""
+def past_decisions(engine: Engine, rules: str) -> list[Past]:
+    """The last ``KEPT`` decisions that belong to a run of a rules version, newest first."""
     query = (
         select(TriggerDecision, MonitorRun)
         .join(MonitorRun, TriggerDecision.monitor_run_id == MonitorRun.id)
+        .where(of_rules(rules))
         .order_by(TriggerDecision.at.desc(), TriggerDecision.id.desc())
         .limit(KEPT)
     )

@@ -1,7 +1,8 @@
 """The closed loop: look at a window, report, decide, and where the policy says so refit, gate and publish.
 
 Every run is a row before it looks and every decision a row after it acted, whatever happened in between. One monitor
-works at a time (a file lock, freed by the system if the process dies); the next one closes what a dead one left open.
+works at a time on a rules version (a file lock, freed by the system if the process dies); the next one closes what a
+dead one left open.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def run_monitor(
     window = default_window(policy, window_to or clock(), window_from)
     progress(0, total=STEPS)
     with _alone(settings):
-        history.close_broken_runs(engine, clock())
+        history.close_broken_runs(engine, settings.rules, clock())
         reference = champion_reference(settings, sources or _real_sources(settings, engine))
         progress()
         run_id = history.begin(engine, window, reference.model_tag, clock())
@@ -112,7 +113,7 @@ class _Run:
     ended: bool = False
 
     def go(self, refit: RefitPort | None, progress: Progress, report_timeout_s: float) -> MonitorOutcome:
-        past = history.past_decisions(self.engine)
+        past = history.past_decisions(self.engine, self.settings.rules)
         seen = observe(self.settings, self.engine, self.reference, self.window, self.policy, past, self.clock())
         progress()
         html, json_file, report_error = self.report(seen, report_timeout_s)
@@ -240,12 +241,13 @@ def _real_sources(settings: Settings, engine: Engine) -> Sources:
 
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
-    """Hold the monitor's lock. Raises ConflictError where another monitor holds it."""
-    lock = settings.home / "monitor.lock"
+    """Hold the lock of the monitor of the rules in use. Raises ConflictError where another one holds it."""
+    lock = settings.rules_dir / "monitor.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("a") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConflictError("another monitor is at work on this home", mend="wait for it to finish") from None
+            said = f"another monitor is at work on rules {settings.rules} of this home"
+            raise ConflictError(said, mend="wait for it to finish") from None
         yield

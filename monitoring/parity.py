@@ -78,27 +78,23 @@ def check_parity(
     lag_s: float = 3600.0,
     progress: Callable[[int], object] = lambda _answers: None,
 ) -> Parity:
-    """Compare at most ``most`` logged answers with what was known then.
+    """Compare at most ``most`` logged answers of the rules in use with what was known then.
 
     ``window``: of the moment of the answer; None: the whole log. ``lag_s``: seconds that news may wait for the online
     store. ``progress`` is called with the number of answers just judged. Raises InputError for a damaged log, facts
     that are not there, or a model that eats what no feature service serves.
     """
-    answers = sample_answers(settings.predictions_dir, window, most)
-    by_rules: defaultdict[str, list[Logged]] = defaultdict(list)
-    for answer in answers:
-        by_rules[answer.rules_version].append(answer)
+    answers = sample_answers(settings.predictions_dir, window, most, settings.rules)
     found: list[Mismatch] = []
     equal = as_if_live = 0
     late: defaultdict[Verdict, list[float]] = defaultdict(list)
-    for version, its in sorted(by_rules.items()):
-        facts = read_facts(settings, version)
-        facts = facts.filter(pc.is_in(facts["device_id"], pa.array(sorted({a.device_id for a in its}))))
+    if answers:
+        facts = read_facts(settings, settings.rules)
+        facts = facts.filter(pc.is_in(facts["device_id"], pa.array(sorted({a.device_id for a in answers}))))
         stated = set(pc.unique(facts.filter(facts["as_if_live"])["device_id"]).to_pylist())
-        judged = [answer for answer in its if answer.device_id not in stated]
-        as_if_live += len(its) - len(judged)
-        offline = Offline(fold_facts(facts))
-        for mismatch in judge(judged, offline):
+        judged = [answer for answer in answers if answer.device_id not in stated]
+        as_if_live = len(answers) - len(judged)
+        for mismatch in judge(judged, Offline(fold_facts(facts))):
             if mismatch is None:
                 equal += 1
             elif mismatch.verdict in ("behind", "mixed") and (mismatch.seconds or 0.0) <= lag_s:

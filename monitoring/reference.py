@@ -17,7 +17,7 @@ from monitoring.statistics import Floats
 from monitoring.windows import PREFIX, as_category, as_number
 from parked.errors import NotFoundError
 from parked.files import write_table
-from parked.pointer import read_pointer
+from parked.pointer import published
 from parked.settings import Settings
 from training.ports import Bools, Sources
 
@@ -50,8 +50,9 @@ class Reference:
 
 
 def published_tag(settings: Settings) -> str:
-    """The champion's tag. Raises NotFoundError where nothing is published, InternalError for a damaged pointer."""
-    pointer = read_pointer(settings.pointer_file)
+    """The tag of the champion of the rules in use. Raises NotFoundError where nothing is published, else what
+    ``parked.pointer.published`` raises."""
+    pointer = published(settings)
     if pointer is None:
         raise NotFoundError("no model is published: there is nothing to monitor", mend="run `parked publish` first")
     return pointer.model_tag

@@ -23,7 +23,6 @@ class Logged:
     device_id: str
     answered_us: int
     asked_us: int
-    rules_version: str
     whole: bool
     """All that was known of the phone was weighed (``/where_parked``); else what was asked for (``/score``)."""
     fed: Mapping[str, Mapping[str, object]]
@@ -35,10 +34,11 @@ class Logged:
         return len(self.fed)
 
 
-def sample_answers(folder: Path, window: Window | None, most: int) -> list[Logged]:
+def sample_answers(folder: Path, window: Window | None, most: int, rules: str) -> list[Logged]:
     """At most ``most`` answers of one phone each, by hash, in order of ``answered_at``.
 
-    ``window``: of ``answered_at``; None: all that was logged. Raises InputError where a part of the log is damaged.
+    ``window``: of ``answered_at``; None: all that was logged. ``rules``: of this version alone. Raises InputError where
+    a part of the log is damaged.
     """
     if not parts(folder):
         return []
@@ -46,9 +46,8 @@ def sample_answers(folder: Path, window: Window | None, most: int) -> list[Logge
     with duckdb.connect() as connection:
         connection.execute("SET threads=2; SET TimeZone='UTC'")
         try:
-            chosen = connection.execute(
-                _CHOOSE, {"parts": str(folder / "**" / "*.parquet"), "start": start, "end": end, "most": most}
-            ).fetchall()
+            asked = {"parts": str(folder / "**" / "*.parquet"), "start": start, "end": end, "rules": rules}
+            chosen = connection.execute(_CHOOSE, {**asked, "most": most}).fetchall()
         except (duckdb.BinderException, duckdb.InvalidInputException, duckdb.IOException) as error:
             said = str(error).splitlines()[0]
             raise InputError(
@@ -65,7 +64,7 @@ def sample_answers(folder: Path, window: Window | None, most: int) -> list[Logge
             continue
         logged = found.get(key)
         if logged is None:
-            told = row["answered_at_us"], row["asked_at_us"], row["rules_version"], row["state"] != "score"
+            told = row["answered_at_us"], row["asked_at_us"], row["state"] != "score"
             logged = found[key] = Logged(*key, *told, {})
         assert isinstance(logged.fed, dict)
         logged.fed[row["candidate_id"]] = json.loads(row["features"])
@@ -77,7 +76,7 @@ _CHOOSE = """
     FROM (
         SELECT DISTINCT answer_id, device_id
         FROM read_parquet($parts, union_by_name=true, hive_partitioning=false)
-        WHERE epoch_us(answered_at) >= $start AND epoch_us(answered_at) < $end
+        WHERE epoch_us(answered_at) >= $start AND epoch_us(answered_at) < $end AND rules_version = $rules
     )
     ORDER BY md5(answer_id || '/' || device_id), answer_id, device_id
     LIMIT $most

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from parked.errors import SettingError
 
 OnlineStoreKind = Literal["lmdb", "sqlite", "redis"]
+
+RulesVersion = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")]
+"""Names folders: letters, digits, . _ - with no leading dot."""
+
+FIRST_RULES: Final = "v1"
+"""The version whose places are those of a home that knew of no other."""
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -34,7 +41,9 @@ class Settings(BaseSettings):
     redis_connection: str = Field(
         default="127.0.0.1:6379", repr=False, description="where Redis is: host:port[,db=0][,password=...]"
     )
-    rules_file: Path | None = Field(default=None, description="stop rules; none: the packaged ones")
+    rules: RulesVersion = Field(
+        default=FIRST_RULES, description="stop rules in use: a packaged version, or one that facts were built by here"
+    )
     as_if_live_lag_s: float = Field(default=0.0, ge=0, description="stated lag where received_at is not known")
     pointer_poll_s: float = Field(default=0.5, gt=0, description="how often a server looks for a new champion")
     publish_wait_s: float = Field(
@@ -61,14 +70,19 @@ class Settings(BaseSettings):
         return self.home / "facts"
 
     @property
+    def rules_dir(self) -> Path:
+        """What is derived from the facts of the rules in use: features, Feast's stores, the pointer, who serves it."""
+        return self.home if self.rules == FIRST_RULES else self.home / "rules" / self.rules
+
+    @property
     def features_dir(self) -> Path:
         """Feature snapshots: ``<view>/*.parquet``."""
-        return self.home / "features"
+        return self.rules_dir / "features"
 
     @property
     def feast_dir(self) -> Path:
         """Feast's registry and online store."""
-        return self.home / "feast"
+        return self.rules_dir / "feast"
 
     @property
     def bentoml_home(self) -> Path:
@@ -93,7 +107,7 @@ class Settings(BaseSettings):
     @property
     def pointer_file(self) -> Path:
         """The published pointer: which model is champion (``parked.pointer``)."""
-        return self.home / "published.json"
+        return self.rules_dir / "published.json"
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -101,6 +115,11 @@ def load_settings(**overrides: object) -> Settings:
 
     Raises SettingError naming the first wrong setting.
     """
+    if os.environ.get("PARKED_RULES_FILE"):
+        raise SettingError(
+            "PARKED_RULES_FILE is no setting any more",
+            mend="unset it, run `parked facts build --rules FILE` once, then name its version in PARKED_RULES",
+        )
     return read_settings(Settings, overrides)
 
 

@@ -17,7 +17,7 @@ from parked.settings import Settings
 
 
 class WorkerStatus(BaseModel):
-    """``<home>/serving/workers/<pid>.json``."""
+    """``<rules_dir>/serving/workers/<pid>.json``."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
@@ -40,8 +40,8 @@ class WorkerStatus(BaseModel):
 
 
 def workers_dir(settings: Settings) -> Path:
-    """Where the workers of one home report."""
-    return settings.home / "serving" / "workers"
+    """Where the workers of one home that serve the rules in use report."""
+    return settings.rules_dir / "serving" / "workers"
 
 
 def write_status(folder: Path, status: WorkerStatus) -> None:

@@ -123,10 +123,10 @@ def train_candidate(
     who: str = "train",
     sources: Sources | None = None,
 ) -> TrainedModel:
-    """Train, evaluate and register a candidate from what was known at ``as_of`` (default: now).
+    """Train, evaluate and register a candidate from what was known at ``as_of`` (default: now) by the rules in use.
 
-    ``config``: a training file (default: the packaged one). Raises UserError for faulty files, missing snapshots or
-    labels; then nothing changed. The same snapshots, labels, files and ``as_of`` give the same tag.
+    ``config``: a training file (default: the packaged one). Raises UserError for faulty files, missing snapshots (or
+    of other rules) or labels; then nothing changed. The same snapshots, labels, files and ``as_of`` give the same tag.
     """
     config_file = config or DEFAULT_CONFIG
     rules = load_config(config_file)
@@ -139,6 +139,11 @@ def train_candidate(
     known = as_of or now
     sources = sources or real_sources(settings, engine)
     data = build_dataset(settings.features_dir, sources, rules, outliers, outliers_file, known, progress)
+    if data.rules_version != settings.rules:
+        raise ConflictError(
+            f"{settings.features_dir}: snapshots of rules {data.rules_version}, and rules {settings.rules} are in use",
+            mend="build the features again",
+        )
     recipe = _recipe(settings, data, rules, outliers, outliers_file, known)
     fitted = fit(data.rows, data.features, data.categorical, rules, progress)
     evaluation = assess(recipe.tag(), fitted, data.rows, data.questions, rules)
@@ -188,11 +193,12 @@ def refit(
 
 
 def evaluate_model(settings: Settings, engine: Engine, tag: str | None = None) -> tuple[Evaluation, Path]:
-    """Measure a registered model (default: the champion, else the newest) on its own held-out rows; writes the report.
+    """Measure a registered model (default: the champion of the rules in use, else their newest) on its own held-out
+    rows; writes the report.
 
     Raises NotFoundError.
     """
-    chosen = registry.resolve(engine, tag or registry.champion(engine) or "latest")
+    chosen = registry.resolve(engine, tag or registry.champion(engine, settings.rules) or "latest", settings.rules)
     stored = load_model(settings, chosen)
     recipe = stored.manifest.recipe
     rows = read_rows(settings.manifests_dir, recipe.rows)
@@ -204,13 +210,14 @@ def evaluate_model(settings: Settings, engine: Engine, tag: str | None = None) -
 def judge(
     settings: Settings, engine: Engine, tag: str, sources: Sources | None = None
 ) -> tuple[GateDecision, str | None]:
-    """What the gate says of a challenger against the present champion, and the champion's tag. Changes nothing.
+    """What the gate says of a challenger against the present champion of the rules in use, and its tag.
+    Changes nothing.
 
     Both are scored on the challenger's held-out rows that the champion was not fitted on either
     (``training.heldout``), with each one's own calibration and threshold.
     """
-    challenger = load_model(settings, registry.resolve(engine, tag))
-    rival = registry.champion(engine)
+    challenger = load_model(settings, registry.publishable(engine, tag, settings.rules))
+    rival = registry.champion(engine, settings.rules)
     if rival == challenger.tag:
         raise ConflictError(f"model {challenger.tag} is already champion", mend="nothing to do")
     champion = load_model(settings, rival) if rival else None
@@ -241,9 +248,9 @@ def decide_and_publish(
 
     A publish that the running servers do not take up is taken back (``undone`` says why), and the model rejected.
 
-    Raises NotFoundError (no such model) and ConflictError (already champion).
+    Raises NotFoundError (no such model) and ConflictError (already champion, or of other rules).
     """
-    tag = registry.resolve(engine, tag)
+    tag = registry.publishable(engine, tag, settings.rules)
     decision, rival = judge(settings, engine, tag, sources)
     write_text(settings.reports_dir / f"gate-{tag.replace(':', '-')}.json", decision.model_dump_json(indent=2) + "\n")
     said = "; ".join(decision.reasons)

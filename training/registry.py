@@ -4,6 +4,9 @@ States: candidate → shadow → champion → retired, and rejected for those th
 decides, the published pointer follows: a publish commits to the database first and then replaces the pointer file. A
 crash in between leaves the pointer one generation behind; ``recover`` (run before every change) brings it up to what
 was committed. The other order could serve a model that the records know nothing of.
+
+Each rules version has a champion and a pointer of its own, and its publishes are a history of their own; generations
+are counted over all of them.
 """
 
 from __future__ import annotations
@@ -114,21 +117,38 @@ def show(engine: Engine, tag: str) -> ModelRecord:
         return _record(row, changes)
 
 
-def champion(engine: Engine) -> str | None:
-    """The champion's tag, None where nothing is published."""
+def champion(engine: Engine, rules: str) -> str | None:
+    """The tag of the champion of a rules version, None where nothing is published for it."""
     with Session(engine) as session:
-        return session.scalar(select(ModelVersion.tag).where(ModelVersion.state == CHAMPION))
+        found = _champion(session, rules)
+        return None if found is None else found.tag
 
 
-def resolve(engine: Engine, tag: str) -> str:
-    """``latest``: the newest registered model; any other tag as it is. Raises NotFoundError for one not registered."""
+def resolve(engine: Engine, tag: str, rules: str) -> str:
+    """``latest``: the newest registered model of a rules version; any other tag as it is, of whatever rules.
+
+    Raises NotFoundError for one not registered.
+    """
+    newest_first = select(ModelVersion.tag).order_by(ModelVersion.created_at.desc(), ModelVersion.tag)
     with Session(engine) as session:
         if tag != "latest":
             return _row(session, tag).tag
-        newest = session.scalar(select(ModelVersion.tag).order_by(ModelVersion.created_at.desc(), ModelVersion.tag))
+        newest = session.scalar(newest_first.where(ModelVersion.rules_version == rules))
     if newest is None:
-        raise NotFoundError("no model is registered", mend="run `parked train` first")
+        raise NotFoundError(f"no model is registered for rules {rules}", mend="run `parked train` first")
     return newest
+
+
+def publishable(engine: Engine, tag: str, rules: str) -> str:
+    """``resolve``, for who means to publish it. Raises ConflictError too: for a model of other rules."""
+    with Session(engine) as session:
+        row = _row(session, resolve(engine, tag, rules))
+        if row.rules_version != rules:
+            raise ConflictError(
+                f"model {row.tag} was trained on facts of rules {row.rules_version}, and this publishes for {rules}",
+                mend=f"say --rules {row.rules_version}",
+            )
+        return row.tag
 
 
 def move(engine: Engine, tag: str, state: str, who: str, why: str, clock: Clock) -> None:
@@ -143,14 +163,16 @@ def move(engine: Engine, tag: str, state: str, who: str, why: str, clock: Clock)
 
 
 def publish(settings: Settings, engine: Engine, tag: str, who: str, why: str, clock: Clock) -> Pointer:
-    """Make ``tag`` the champion: checks that it loads and is what its card says, commits, flips the pointer.
+    """Make ``tag`` the champion of the rules in use: checks that it loads and is what its card says, commits, flips the
+    pointer.
 
-    Raises NotFoundError (no such model), ConflictError (already champion, or another publish got in first) and
-    InternalError (damaged model); then nothing changed.
+    Raises NotFoundError (no such model), ConflictError (of other rules, already champion, or another publish got in
+    first) and InternalError (damaged model); then nothing changed.
     """
     with _one_at_a_time(settings):
+        tag = publishable(engine, tag, settings.rules)
         recover(settings, engine)
-        return _flip(settings, engine, resolve(engine, tag), "publish", who, why, clock)
+        return _flip(settings, engine, tag, "publish", who, why, clock)
 
 
 def rollback(settings: Settings, engine: Engine, who: str, why: str, clock: Clock) -> Pointer:
@@ -161,7 +183,7 @@ def rollback(settings: Settings, engine: Engine, who: str, why: str, clock: Cloc
     with _one_at_a_time(settings):
         recover(settings, engine)
         with Session(engine) as session:
-            stack = standing(session.scalars(select(Publish).order_by(Publish.generation)).all())
+            stack = standing(_history(session, settings.rules))
         if len(stack) < 2:
             raise NotFoundError("no earlier champion to roll back to", mend="publish a model instead")
         return _flip(settings, engine, stack[-2], "rollback", who, why, clock)
@@ -175,7 +197,7 @@ def undo(settings: Settings, engine: Engine, generation: int, who: str, why: str
     """
     with _one_at_a_time(settings):
         with Session(engine) as session:
-            last = session.scalar(select(Publish).order_by(Publish.generation.desc()).limit(1))
+            last = _last(session, settings.rules)
             if last is None or last.generation != generation:
                 raise ConflictError(f"generation {generation} is not the last", mend="see `parked models`")
             before = last.previous_tag
@@ -185,7 +207,8 @@ def undo(settings: Settings, engine: Engine, generation: int, who: str, why: str
         with transaction(engine) as session:
             row = _row(session, last.tag)
             _move(session, row, REJECTED, who, why, now)
-            session.add(Publish(generation=generation + 1, tag=row.tag, action=WITHDRAW, at=now, who=who, why=why))
+            following = _last_generation(session) + 1
+            session.add(Publish(generation=following, tag=row.tag, action=WITHDRAW, at=now, who=who, why=why))
         settings.pointer_file.unlink(missing_ok=True)
         return None
 
@@ -194,7 +217,7 @@ def recover(settings: Settings, engine: Engine) -> Pointer | None:
     """Bring the pointer up to the last committed publish, if a crash kept it behind; answers what stands."""
     pointer = read_pointer(settings.pointer_file)
     with Session(engine) as session:
-        last = session.scalar(select(Publish).order_by(Publish.generation.desc()).limit(1))
+        last = _last(session, settings.rules)
         if last is None or (pointer is not None and pointer.generation >= last.generation):
             return pointer
         if last.action == WITHDRAW:
@@ -218,8 +241,8 @@ def _flip(settings: Settings, engine: Engine, tag: str, action: str, who: str, w
                 )
             if row.state == CHAMPION:
                 raise ConflictError(f"model {tag} is already champion", mend="nothing to do")
-            previous = session.scalar(select(ModelVersion).where(ModelVersion.state == CHAMPION))
-            last = session.scalar(select(func.max(Publish.generation))) or 0
+            previous = _champion(session, settings.rules)
+            last = _last_generation(session)
             # a pointer can be ahead of a database that was lost; servers only follow greater generations
             generation = max(last, standing_pointer.generation if standing_pointer else 0) + 1
             if previous is not None:
@@ -254,6 +277,27 @@ def _pointer(entry: Publish, row: ModelVersion) -> Pointer:
     )
 
 
+def _champion(session: Session, rules: str) -> ModelVersion | None:
+    chosen = select(ModelVersion).where(ModelVersion.state == CHAMPION, ModelVersion.rules_version == rules)
+    return session.scalar(chosen)
+
+
+def _history(session: Session, rules: str) -> Sequence[Publish]:
+    """All publishes of a rules version's models, oldest first."""
+    its = select(Publish).join(ModelVersion, Publish.tag == ModelVersion.tag).where(ModelVersion.rules_version == rules)
+    return session.scalars(its.order_by(Publish.generation)).all()
+
+
+def _last(session: Session, rules: str) -> Publish | None:
+    history = _history(session, rules)
+    return history[-1] if history else None
+
+
+def _last_generation(session: Session) -> int:
+    """Of any rules version's publishes; 0: there was none."""
+    return session.scalar(select(func.max(Publish.generation))) or 0
+
+
 def _row(session: Session, tag: str) -> ModelVersion:
     row = session.get(ModelVersion, tag)
     if row is None:
@@ -283,7 +327,7 @@ def _record(row: ModelVersion, changes: Sequence[ModelStateChange] = ()) -> Mode
 @contextmanager
 def _one_at_a_time(settings: Settings) -> Iterator[None]:
     """Publishers of one home take turns, so that a slower one never puts an older pointer over a newer."""
-    lock = settings.pointer_file.with_suffix(".lock")
+    lock = settings.home / "published.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -26,7 +26,7 @@ def demo(
 
     from cli.demo.story import Story
     from cli.demo.world import DemoWorld
-    from parked.settings import load_settings
+    from parked.settings import FIRST_RULES, load_settings
 
     home = load_settings().home / "demo"
     marker = home / ".demo"
@@ -38,7 +38,7 @@ def demo(
     home.mkdir(parents=True)
     marker.touch()
     began = time.monotonic()
-    story = Story(load_settings(home=home, database_url=""), DemoWorld(devices, days, seed))
+    story = Story(load_settings(home=home, database_url="", rules=FIRST_RULES), DemoWorld(devices, days, seed))
     figures = story.tell()
     note(f"Done in {time.monotonic() - began:.0f} s. Everything lies in {home}.")
     if json:

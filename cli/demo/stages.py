@@ -86,13 +86,13 @@ class Stages:
 
     def facts(self) -> pa.Table:
         """Everything in raw -> fact revisions."""
-        from ingestion.facts.rules import load_rules
-        from ingestion.facts.store import rebuild
+        from ingestion.facts.store import rebuild, rules_named
         from ingestion.raw.log import RawLog
 
         tell_of_compiling()
         with progress("building facts") as advance:
-            return rebuild(self.settings, RawLog(self.settings, self.engine), load_rules(), progress=advance)
+            raw, rules = RawLog(self.settings, self.engine), rules_named(self.settings)
+            return rebuild(self.settings, raw, rules, progress=advance)
 
     def features(self, facts: pa.Table) -> dict[str, int]:
         """Fact revisions -> snapshots in the offline store; rows by view. The online store is loaded by ``live``."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ingestion.facts.kernel.types import RULES
 from parked.errors import InputError, SettingError
+from parked.settings import RulesVersion
 
 PACKAGED = Path(__file__).parent / "rules"
 LONGEST_S: Final = 366 * 86_400.0
@@ -20,6 +22,9 @@ LONGEST_S: Final = 366 * 86_400.0
 
 Seconds = Annotated[float, Field(le=LONGEST_S)]
 Count = Annotated[int, Field(le=1_000)]
+
+
+_VERSION: Final = TypeAdapter[str](RulesVersion)
 
 
 class _Section(BaseModel):
@@ -96,8 +101,7 @@ class TimeRules(_Section):
 class Rules(_Section):
     """One version of the stop rules."""
 
-    version: str = Field(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")
-    """names a folder: letters, digits, . _ - with no leading dot"""
+    version: RulesVersion
     gate: GateRules
     rest: RestRules
     leg: LegRules
@@ -139,17 +143,41 @@ def load_rules(path: Path | None = None) -> Rules:
         raise SettingError(f"{source}: {where}: {first['msg']}", mend="correct the rule") from None
 
 
-def named_rules(text: str | None, default: Path | None = None) -> Rules:
-    """Rules by what a person typed: a file, or the name of a packaged version; nothing: ``default``, else the newest.
+def is_file(text: str) -> bool:
+    """Whether what a person typed for rules is a file's path, and no version's name.
 
-    Raises InputError, naming the packaged versions, where it is neither; what ``load_rules`` raises else.
+    >>> is_file("my-rules.toml"), is_file("./v2"), is_file("v2")
+    (True, True, False)
     """
-    if text is None:
-        return load_rules(default)
+    return text.endswith(".toml") or "/" in text
+
+
+def version_named(text: str) -> str:
+    """The version of what a person typed: a rules file's own, or a name as it is (features and models of a version can
+    be there without its rules).
+
+    Raises what ``load_rules`` raises of a file, InputError for what is no version's name.
+    """
+    if is_file(text):
+        return load_rules(Path(text)).version
+    try:
+        return _VERSION.validate_python(text)
+    except ValidationError:
+        raise InputError(f"rules {text!r}: no version's name", mend="give letters, digits, . _ -, or a file") from None
+
+
+def named_rules(text: str, kept: Callable[[str], Rules | None] = lambda _version: None) -> Rules:
+    """Rules by what a person typed: a file's path, or the name of a version that is packaged or ``kept`` has.
+
+    Raises InputError where it is none of these; what ``load_rules`` raises of a file.
+    """
+    if is_file(text):
+        return load_rules(Path(text))
     packaged = {file.stem: file for file in sorted(PACKAGED.glob("*.toml"))}
-    if text in packaged:
-        return load_rules(packaged[text])
-    if not Path(text).exists():
+    found = load_rules(packaged[text]) if text in packaged else kept(text)
+    if found is None:
         names = ", ".join(packaged)
-        raise InputError(f"rules {text}: neither a file nor a packaged version ({names})", mend="give one of them")
-    return load_rules(Path(text))
+        raise InputError(
+            f"rules {text}: neither packaged ({names}) nor built here before", mend="give the rules' file (NAME.toml)"
+        )
+    return found

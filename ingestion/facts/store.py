@@ -1,9 +1,9 @@
 """The stored facts of a home: one revision log per rules version, replaced atomically, and the states to go on from.
 
-A log file says by which rules and engine it was made; how far of the raw log it was made from stands in a file beside
-it that is named by the log file's SHA-256, for the log's own bytes follow from the set of raw records alone, however
-they were ingested. The states of that position lie beside them. The log is written last: what is there fits together,
-whenever a process is killed.
+A log file says by which engine it was made and holds its rules, so that a version is known here by its name from then
+on; how far of the raw log it was made from stands in a file beside it that is named by the log file's SHA-256, for the
+log's own bytes follow from the set of raw records alone, however they were ingested. The states of that position lie
+beside them. The log is written last: what is there fits together, whenever a process is killed.
 """
 
 from __future__ import annotations
@@ -22,14 +22,13 @@ import pyarrow.parquet as pq
 from ingestion.facts.build import facts_of, read_table
 from ingestion.facts.canonical import Canonical, canonicalise
 from ingestion.facts.checkpoint import engine_id
-from ingestion.facts.rules import Rules
+from ingestion.facts.rules import Rules, named_rules
 from parked.errors import ConflictError, InputError
 from parked.files import PARQUET_DAMAGE, atomic_path, put_table, sha256_of, write_text
 from parked.schemas import FIXES, MOTION
-from parked.settings import Settings
+from parked.settings import FIRST_RULES, Settings
 
-REBUILD = "run: parked facts build"
-_ENGINE, _RULES = b"parked.engine", b"parked.rules"
+_ENGINE, _RULES, _RULES_TEXT = b"parked.engine", b"parked.rules", b"parked.rules.json"
 
 
 class Raw(Protocol):
@@ -59,6 +58,10 @@ class Stored:
     facts: pa.Table
     position: int
     """how far of the raw log it is made from"""
+
+
+def _rebuild(version: str) -> str:
+    return "run: parked facts build" + ("" if version == FIRST_RULES else f" --rules {version}")
 
 
 def facts_file(settings: Settings, version: str) -> Path:
@@ -112,7 +115,7 @@ def read_facts(settings: Settings, version: str) -> pa.Table:
     """The stored revision log. Raises InputError where it was not built yet."""
     path = facts_file(settings, version)
     if not path.exists():
-        raise InputError(f"{path}: no facts of rules {version!r} yet", mend=REBUILD)
+        raise InputError(f"{path}: no facts of rules {version!r} yet", mend=_rebuild(version))
     return read_table(path, "facts")
 
 
@@ -128,16 +131,18 @@ def read_stored(settings: Settings, rules: Rules) -> Stored:
     maker = said.get(_ENGINE, b"an unknown engine").decode()
     path = facts_file(settings, rules.version)
     if maker != wanted:
-        raise ConflictError(f"{path}: made by {maker}, not {wanted}", mend=REBUILD)
+        raise ConflictError(f"{path}: made by {maker}, not {wanted}", mend=_rebuild(rules.version))
     position = _position(path)
     if position is None:
-        raise ConflictError(f"{path}: nothing says how far of the raw log it was made from", mend=REBUILD)
+        said_not = f"{path}: nothing says how far of the raw log it was made from"
+        raise ConflictError(said_not, mend=_rebuild(rules.version))
     return Stored(facts.replace_schema_metadata(None), position)
 
 
 def write_facts(settings: Settings, rules: Rules, facts: pa.Table, position: int) -> None:
     """Replace the stored log, atomically; states of other positions go. Same facts, same bytes."""
     said = {_ENGINE: engine_id(rules).encode(), _RULES: rules.digest.encode()}
+    said[_RULES_TEXT] = rules.model_dump_json().encode()
     target = facts_file(settings, rules.version)
     _replace(target, facts.replace_schema_metadata(said), position)
     keep = checkpoint_file(settings, rules.version, position)
@@ -179,6 +184,23 @@ def check_same_rules(settings: Settings, rules: Rules) -> None:
             f"rules {rules.version!r}: {path} is of other rules that call themselves so",
             mend=f"give it another version (or remove {path.parent})",
         )
+
+
+def kept_rules(settings: Settings, version: str) -> Rules | None:
+    """The rules that the stored facts of a version were made by; None where there are none, or they do not say."""
+    try:
+        said = (pq.read_schema(facts_file(settings, version)).metadata or {}).get(_RULES_TEXT)
+        return None if said is None else Rules.model_validate_json(said)
+    except PARQUET_DAMAGE:  # or of a later release, with rules unknown here
+        return None
+
+
+def rules_named(settings: Settings, text: str | None = None) -> Rules:
+    """The rules that a person named (a file, a packaged version, one that facts were built by here); None: in use.
+
+    Raises what ``ingestion.facts.rules.named_rules`` raises.
+    """
+    return named_rules(text or settings.rules, lambda version: kept_rules(settings, version))
 
 
 @contextmanager

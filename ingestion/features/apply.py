@@ -22,8 +22,8 @@ def apply_repo(settings: Settings, catalogue: Catalogue | None = None) -> str:
     """Make the registry and the online tables what the declarations say; returns Feast's account of what changed.
 
     Objects no longer declared are deleted. Views without snapshots get an empty file. Applying twice changes nothing.
-    Also writes ``<home>/feast/feature_store.yaml`` with absolute paths, for Feast's own commands at another home than
-    the default (``feast -c feature_repo -f <that file> ui``).
+    Also writes ``<rules_dir>/feast/feature_store.yaml`` with absolute paths, for Feast's own commands at another place
+    than the default (``feast -c feature_repo -f <that file> ui``).
     Raises SettingError, and changes nothing, where the online store is a server that does not answer.
     """
     from feast.feature_view import DUMMY_ENTITY
@@ -31,7 +31,7 @@ def apply_repo(settings: Settings, catalogue: Catalogue | None = None) -> str:
     from feast.repo_contents import RepoContents
     from feast.repo_operations import apply_total_with_repo_instance
 
-    from feature_repo.objects import PROJECT, feast_objects
+    from feature_repo.objects import feast_objects
 
     require_online(settings)
     settings.feast_dir.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def apply_repo(settings: Settings, catalogue: Catalogue | None = None) -> str:
     write_missing(settings.features_dir, catalogue)
     if settings.online_store == "sqlite":
         readers_beside_writers(sqlite_file(settings))
-    objects = feast_objects(settings.features_dir, catalogue)
+    objects = feast_objects(settings.features_dir, catalogue, project=store.project)
     contents = RepoContents(
         projects=[objects.project],
         data_sources=[*objects.sources.values(), objects.asked_at],
@@ -56,7 +56,7 @@ def apply_repo(settings: Settings, catalogue: Catalogue | None = None) -> str:
     account = io.StringIO()
     with contextlib.redirect_stdout(account), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="On demand feature view is an experimental feature")
-        apply_total_with_repo_instance(store, PROJECT, registry, contents, skip_source_validation=True)
+        apply_total_with_repo_instance(store, store.project, registry, contents, skip_source_validation=True)
     # Applying by plan, Feast tells only SQLite of its views; a server opens the store before any row is there.
     gone = [view for view in before if view.name not in objects.views]
     online = store._get_provider().online_store

@@ -141,8 +141,33 @@ def test_versions_stand_side_by_side_and_features_are_of_the_one_asked_for(
     assert by_name == run_json("facts", "show", "--device", "phone-0", "--rules", v2)["facts"]
     assert {fact["rules_version"] for fact in by_name} == {"v2"}
     done = run_json("features", "build", "--rules", "v2")
-    assert done["facts"] == second["facts"]
+    assert (done["facts"], done["rules"]) == (second["facts"], "v2")
     assert "v3" in mistake(InputError, "features", "build", "--rules", "v3")
+    assert "--rules v2" in mistake(ConflictError, "features", "build", "--facts", second["facts"])
+
+
+def test_rules_once_built_by_are_known_by_their_versions_name(
+    uploads: list[Path], home: Path, v2: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("ingest", *uploads[:2])
+    assert "v2: neither packaged (v1) nor built here" in mistake(InputError, "facts", "build", "--rules", "v2")
+    run("facts", "build", "--rules", v2)
+    v2.unlink()
+    run("ingest", *uploads[2:])
+    updated = run_json("facts", "update", "--rules", "v2")
+    assert updated["records"] > 0
+    monkeypatch.setenv("PARKED_RULES", "v2")
+    assert run_json("facts", "build")["rules"] == "v2"
+    assert run_json("facts", "build")["revisions"] == updated["revisions"]
+    assert run_json("facts", "replay", "--device", "phone-1")["changed"] == 0
+    stops = run_json("facts", "diff", "--rules", "v2", "v1")["facts"]["stop"]
+    assert stops["appeared"] + stops["vanished"] + stops["moved"] > 0
+    assert not (home / "facts" / "v1").exists()
+
+
+@pytest.mark.parametrize("odd", ["v 2", "..", ""])
+def test_what_is_no_versions_name_and_no_file_is_named(odd: str) -> None:
+    assert f"rules {odd!r}: no version's name" in mistake(InputError, "facts", "show", "--device", "x", "--rules", odd)
 
 
 def test_rules_changed_under_the_same_name_are_found_out(

@@ -96,7 +96,7 @@ def test_what_runs_is_what_was_published_refused_or_rolled_back(
     assert served() == {"tag": b, "generation": first + 3}, "nobody was even asked"
 
     done = parked(home, "rollback", "--json")
-    assert json.loads(done.stdout) == {"model": a, "generation": first + 4, "workers": 2}
+    assert json.loads(done.stdout) == {"model": a, "rules": "v1", "generation": first + 4, "workers": 2}
     assert served() == {"tag": a, "generation": first + 4}
 
 

@@ -68,7 +68,7 @@ def test_the_run_is_what_it_claims_to_be(live: Live) -> None:
     assert sum(done.rewritten for done in live.updates) > 0
     facts = read_facts(live.settings, "v1")
     offline = Offline(fold_facts(facts))
-    answers = sample_answers(live.settings.predictions_dir, HONEST, 10_000)
+    answers = sample_answers(live.settings.predictions_dir, HONEST, 10_000, "v1")
     hindsight = differences([(answer, to_us(LAST)) for answer in answers], offline)
     assert sum(map(bool, hindsight)) > len(answers) / 2
 
@@ -85,7 +85,7 @@ def test_every_answer_rests_on_exactly_what_was_known(live: Live) -> None:
 def test_the_very_join_of_training_gives_the_same(live: Live) -> None:
     """Feast's own ``get_historical_features`` at the moments of the answers given on a loaded store."""
     fresh = set(live.answers)
-    answers = [a for a in sample_answers(live.settings.predictions_dir, HONEST, 80) if a.answer_id in fresh]
+    answers = [a for a in sample_answers(live.settings.predictions_dir, HONEST, 80, "v1") if a.answer_id in fresh]
     offline = Offline(fold_facts(read_facts(live.settings, "v1")))
     rows = [(a, candidate) for a in answers for candidate in a.fed]
     entities = pd.DataFrame(
@@ -124,7 +124,7 @@ def test_an_answer_of_two_states_is_told_from_one_that_was_never_known(live: Liv
     """Candidates' rows are loaded before those of phones: a reader in between meets new and old ones."""
     offline = Offline(fold_facts(read_facts(live.settings, "v1")))
     found = 0
-    for answer in sample_answers(live.settings.predictions_dir, HONEST, 10_000):
+    for answer in sample_answers(live.settings.predictions_dir, HONEST, 10_000, "v1"):
         behind = answer.answer_id in live.before_loading and answer.whole
         differing = differences([(answer, answer.answered_us)], offline)[0] if behind else ()
         known = {(d.candidate_id, d.feature): d.offline for d in differing if d.feature != "candidates"}
@@ -175,11 +175,11 @@ def test_a_candidate_that_was_left_out_is_caught(other: Settings) -> None:
 
 
 def test_a_sample_is_the_same_at_every_reading_and_an_empty_log_is_said(live: Live, tmp_path: Path) -> None:
-    one, again = (sample_answers(live.settings.predictions_dir, HONEST, 20) for _ in range(2))
+    one, again = (sample_answers(live.settings.predictions_dir, HONEST, 20, "v1") for _ in range(2))
     assert one == again
     assert len(one) == 20
     assert {(a.answer_id, a.device_id) for a in one} < {
-        (a.answer_id, a.device_id) for a in sample_answers(live.settings.predictions_dir, HONEST, 10_000)
+        (a.answer_id, a.device_id) for a in sample_answers(live.settings.predictions_dir, HONEST, 10_000, "v1")
     }
     code, told = parity(settings_in(tmp_path))
     assert (code, told["answers"]) == (0, 0)

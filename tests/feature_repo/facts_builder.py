@@ -23,7 +23,7 @@ _BLANK: dict[str, Any] = {
     "uncertainty_m": 10.0,
     "status": "PROVISIONAL",
     "revision": 0,
-    "rules_version": "test-1",
+    "rules_version": "v1",
     "started_uncertainty_s": 5.0,
     "ended_uncertainty_s": None,
     "radius_m": None,

@@ -66,8 +66,9 @@ def test_after_feasts_apply_nothing_is_left_to_plan(feast, tmp_path):
     assert (tmp_path / "checkout" / "var" / "feast" / "registry.db").exists()
 
 
-def test_after_our_apply_feast_finds_nothing_to_plan_with_the_yaml_of_that_home(feast, tmp_path, monkeypatch):
-    settings = Settings(home=tmp_path / "elsewhere")
+@pytest.mark.parametrize("rules", ["v1", "V2.b"])
+def test_after_our_apply_feast_finds_nothing_to_plan_with_the_yaml_of_that_home(feast, tmp_path, monkeypatch, rules):
+    settings = Settings(home=tmp_path / "elsewhere", rules=rules)
     assert "Created feature view device_state" in apply_repo(settings)
     monkeypatch.setenv("PARKED_HOME", str(settings.home))
     result = feast("-f", str(settings.feast_dir / "feature_store.yaml"), "plan")

@@ -104,7 +104,7 @@ def write_log(
         "state": ["parked" if p >= 0.5 else "unknown" for p in probability],
         "model_tag": [tag] * n,
         "generation": [1] * n,
-        "rules_version": ["rules-1"] * n,
+        "rules_version": ["v1"] * n,
         "features": [features_json(record) for record in records],
     }
     arrays = [

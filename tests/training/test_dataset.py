@@ -100,7 +100,7 @@ def test_features_are_floats_or_text_and_missing_text_is_empty(data):
 
 
 def test_the_rules_version_is_read_from_the_snapshots(data):
-    assert data.rules_version == "rules-1"
+    assert data.rules_version == "v1"
 
 
 def test_what_was_not_known_at_the_cut_off_changes_nothing(world, home, config, tmp_path):

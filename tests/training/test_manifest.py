@@ -13,7 +13,7 @@ def test_a_manifest_names_everything_the_model_follows_from(trained):
     assert recipe.rows.rows == sum(recipe.counts["rows"].values())
     assert recipe.counts["labels"]["by_source"]["truth"]["parked"] > 0
     assert recipe.outliers.version == "outliers-test"
-    assert recipe.rules_version == "rules-1"
+    assert recipe.rules_version == "v1"
     assert set(recipe.libraries) >= {"catboost", "numpy", "python"}
     assert len(recipe.code["training_sha256"]) == 64
     assert recipe.tag() == manifest.tag == model.tag

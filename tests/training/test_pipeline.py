@@ -198,7 +198,7 @@ def test_a_worse_challenger_is_rejected_and_a_better_one_published(home, tmp_pat
     assert not refused.published
     assert registry.show(home.engine, worse.tag).state == "rejected"
     assert registry.show(home.engine, worse.tag).history[-1].why.startswith("gate: ")
-    assert registry.champion(home.engine) == good.tag
+    assert registry.champion(home.engine, "v1") == good.tag
 
 
 def test_a_changed_world_is_learned_and_the_challenger_replaces_the_champion(new_home: Callable[..., Home], tmp_path):

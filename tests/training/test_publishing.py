@@ -73,7 +73,7 @@ def test_a_first_publish_that_is_refused_leaves_nothing_published_and_may_be_tri
     assert done.undone is not None
     assert "nothing is published" in done.undone
     assert pointed(home) is None
-    assert registry.champion(home.engine) is None
+    assert registry.champion(home.engine, "v1") is None
     assert registry.recover(home.settings, home.engine) is None
     assert publish(home, tags[0], Servers()).generation == 3
     assert pointed(home) == (3, tags[0])

@@ -37,7 +37,7 @@ def test_publishing_retires_the_champion_before_and_records_who_and_why(home, ta
         ("", "candidate", "train", "trained"),
         ("candidate", "champion", "ann", "lower loss"),
     ]
-    assert registry.champion(home.engine) == b
+    assert registry.champion(home.engine, "v1") == b
 
 
 def test_a_rollback_is_a_new_generation_of_the_champion_before_and_undoes_one_publish_at_a_time(home, tags):
@@ -90,7 +90,7 @@ def test_a_crash_after_the_commit_and_before_the_pointer_is_mended_by_the_next_c
         with pytest.raises(KeyboardInterrupt):
             publish(home, b)
     assert pointed(home) == (1, a)
-    assert registry.champion(home.engine) == b
+    assert registry.champion(home.engine, "v1") == b
     assert registry.recover(home.settings, home.engine) == read_pointer(home.settings.pointer_file)
     assert pointed(home) == (2, b)
     assert registry.rollback(home.settings, home.engine, "ann", "w", CLOCK).generation == 3
@@ -147,7 +147,7 @@ def test_states_move_only_along_the_allowed_ways(home, tags):
 
 
 def test_latest_is_the_newest_and_without_any_model_not_found(home, new_home, tags):
-    assert registry.resolve(home.engine, "latest") in tags
+    assert registry.resolve(home.engine, "latest", "v1") in tags
     empty = new_home(make_world(devices=1, per_device=1))
     with pytest.raises(NotFoundError, match="no model is registered"):
-        registry.resolve(empty.engine, "latest")
+        registry.resolve(empty.engine, "latest", "v1")

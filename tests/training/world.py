@@ -93,7 +93,7 @@ def make_world(devices: int = 40, per_device: int = 24, seed: int = 1, noise: fl
                         "return_m": 20.0 if ended is not None and ended <= known else None,
                         "motion_before": "in_vehicle" if d % 3 else "",
                         "motion_after": ("on_foot" if parked else "in_vehicle") if d % 3 and step else "",
-                        "built_by": "rules-1/abc",
+                        "built_by": "v1/abc",
                         "uncertainty_m": float(rng.uniform(3, 60)),
                         "signal": tell + float(rng.normal(0, noise)),
                     }

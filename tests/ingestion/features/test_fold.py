@@ -162,14 +162,14 @@ def test_facts_without_their_columns_are_refused():
 
 def test_facts_of_two_rules_versions_are_refused():
     rows = [row("d1", "a", "stop", START, START), row("d2", "b", "stop", START, START, rules_version="test-2")]
-    with pytest.raises(InputError, match="several rules versions: test-1, test-2; fold one version at a time"):
+    with pytest.raises(InputError, match="several rules versions: test-2, v1; fold one version at a time"):
         fold_facts(table(rows))
 
 
 def test_every_row_says_which_rules_and_declarations_made_it():
     out = fold_facts(table(commuter(days=1).rows))
     for rows in out.values():
-        assert set(rows["built_by"].to_pylist()) == {f"test-1/{declared().version()}"}
+        assert set(rows["built_by"].to_pylist()) == {f"v1/{declared().version()}"}
 
 
 def test_a_fold_that_fails_is_named():
