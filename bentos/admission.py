@@ -1,7 +1,9 @@
-"""Letting in everyone who knocks, at once.
+"""Letting in everyone who knocks: at once, and into the worker that has the fewest.
 
 libuv takes one connection at each turn of the loop, and between two turns answers all it has: of 128 clients that come
-together the last waits for eight thousand answers. So whoever is in the queue is let in whenever somebody knocks.
+together the last waits for eight thousand answers. So whoever is in the queue is let in whenever somebody knocks. Where
+several workers hear the same knock, the quickest would take everyone (seen: sixteen connections, all in one of two
+workers): so each waits before it opens, the longer the more it has.
 """
 
 from __future__ import annotations
@@ -17,15 +19,25 @@ import structlog
 log = structlog.get_logger(__name__)
 
 AT_ONCE: Final = 8
-"""Connections taken before those that are there get a turn. More, and one of several workers would take them all."""
+"""Connections taken before those that are there get a turn."""
+AMONG_SEVERAL: Final = 2
+"""The same, where other workers hear the knock too."""
+_WAIT_S: Final = 0.0001
+"""For each connection that a worker has already, while others hear the knock too."""
+_LONGEST_WAIT_S: Final = 0.003
+_NO_ROOM_S: Final = 0.1
+"""Until one more is tried, where the last could not be taken."""
 _LOOK_S: Final = 0.005
 
 
 class Admission:
-    """Takes connections beside uvicorn's own listener, into uvicorn's own protocol."""
+    """Takes connections in the place of uvicorn's own listener, into uvicorn's own protocol."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, workers: int = 1) -> None:
+        """``workers``: how many listen at the same sockets, with this one."""
         self._loop = loop
+        self._alone = workers == 1
+        self._has: Callable[[], int] = int
         self._sockets: list[socket.socket] = []
         self._coming: set[asyncio.Task[Any]] = set()
 
@@ -36,7 +48,10 @@ class Admission:
                 return
             await asyncio.sleep(_LOOK_S)
         listening = [one for its in server.servers for one in its.sockets]
+        self._has = lambda: len(server.server_state.connections) + len(self._coming)
         self.begin(listening, lambda: _protocol(server), server.config.ssl)
+        for its in server.servers:
+            its.close()
 
     def begin(self, listening: Iterable[Any], protocol: Callable[[], asyncio.BaseProtocol], ssl: Any = None) -> None:
         """Take what knocks at these sockets; each connection gets a new ``protocol()``."""
@@ -45,7 +60,7 @@ class Admission:
             ours = socket.socket(fileno=os.dup(theirs.fileno()))
             ours.setblocking(False)
             self._sockets.append(ours)
-            self._loop.add_reader(ours.fileno(), self._take, ours, protocol, ssl)
+            self._hear(ours, protocol, ssl)
 
     def close(self) -> None:
         """Take nobody any more."""
@@ -54,14 +69,33 @@ class Admission:
             self._loop.remove_reader(ours.fileno())
             ours.close()
 
+    def _hear(self, ours: socket.socket, *into: Any) -> None:
+        if ours in self._sockets:
+            self._loop.add_reader(ours.fileno(), self._knocked, ours, *into)
+
+    def _knocked(self, ours: socket.socket, *into: Any) -> None:
+        wait_s = 0.0 if self._alone else min(self._has() * _WAIT_S, _LONGEST_WAIT_S)
+        if not wait_s:
+            self._take(ours, *into)
+            return
+        self._loop.remove_reader(ours.fileno())
+        self._loop.call_later(wait_s, self._open, ours, *into)
+
+    def _open(self, ours: socket.socket, *into: Any) -> None:
+        if ours in self._sockets:
+            self._hear(ours, *into)
+            self._take(ours, *into)
+
     def _take(self, ours: socket.socket, protocol: Callable[[], asyncio.BaseProtocol], ssl: Any) -> None:
-        for _ in range(AT_ONCE):
+        for _ in range(AT_ONCE if self._alone else AMONG_SEVERAL):
             try:
                 connection, _ = ours.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return
-            except OSError as error:  # too many open files: uvicorn's listener will say so too
+            except OSError as error:  # too many open files
                 log.warning("connection_not_taken", error=error.strerror)
+                self._loop.remove_reader(ours.fileno())
+                self._loop.call_later(_NO_ROOM_S, self._hear, ours, protocol, ssl)
                 return
             coming = self._loop.create_task(self._loop.connect_accepted_socket(protocol, connection, ssl=ssl))
             self._coming.add(coming)

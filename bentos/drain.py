@@ -84,8 +84,10 @@ def supervise() -> None:
 class Drain:
     """An ASGI app around a worker's whole app. Costs a call a request while nothing is being stopped."""
 
-    def __init__(self, app: App, short: ShortWay | None = None) -> None:
-        """``short``: the way past this that uvicorn's connections are to have while nothing is being stopped."""
+    def __init__(self, app: App, short: ShortWay | None = None, *, workers: int = 1) -> None:
+        """``short``: the way past this that uvicorn's connections are to have while nothing is being stopped.
+        ``workers``: how many share the port, with this one."""
+        self._workers = workers
         self._app = app
         self._short = short
         self._leaving = False
@@ -112,7 +114,7 @@ class Drain:
             if self._short is not None:
                 self._short.install(server)
             if self._admission is None:
-                self._admission = Admission(loop)
+                self._admission = Admission(loop, workers=self._workers)
                 self._do(self._admission.watch(server))
 
             def stop(number: int, frame: FrameType | None, theirs: Any = theirs, server: Any = server) -> None:

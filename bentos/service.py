@@ -49,7 +49,7 @@ class Fronted(bentoml.Service):  # type: ignore[misc]
     def to_asgi(self, is_main: bool = True) -> App:
         """The worker's ASGI app."""
         door = Door(super().to_asgi(is_main), worker=_worker)
-        return Drain(door, ShortWay(SHORT, door.at_once, head_s=_CONFIG.timeout_s))
+        return Drain(door, ShortWay(SHORT, door.at_once, head_s=_CONFIG.timeout_s), workers=_CONFIG.workers)
 
     def has_custom_command(self) -> bool:
         """Asked by BentoML's supervisor when all is up, by its main thread: the moment to see to its stopping."""

@@ -274,12 +274,11 @@ def test_closed_everything_goes_uvicorns_way_also_what_is_half_here() -> None:
     Served().run(client)
 
 
-def test_all_who_knock_are_let_in_and_none_after_the_end() -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_all_who_knock_are_let_in_and_none_after_the_end(workers: int) -> None:
     async def client(served: Served) -> None:
-        admission = Admission(asyncio.get_running_loop())
+        admission = Admission(asyncio.get_running_loop(), workers=workers)
         await admission.watch(served.server)
-        for listening in served.server.servers:
-            listening.close()  # uvicorn's own
         pairs = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", served.port) for _ in range(40)))
         for reader, writer in pairs:
             writer.write(post(SHORT, b"a"))
@@ -288,6 +287,28 @@ def test_all_who_knock_are_let_in_and_none_after_the_end() -> None:
         admission.close()
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", served.port)
+
+    Served().run(client)
+
+
+def test_who_could_not_be_let_in_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def client(served: Served) -> None:
+        admission = Admission(asyncio.get_running_loop())
+        accept, refusals = socket.socket.accept, [OSError(24, "Too many open files")]
+
+        def refusing(listening: socket.socket) -> Any:
+            if refusals:
+                raise refusals.pop()
+            return accept(listening)
+
+        monkeypatch.setattr(socket.socket, "accept", refusing)
+        await admission.watch(served.server)
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(post(SHORT, b"a"))
+        assert (await replies(reader, 1))[0][0] == 200
+        assert refusals == []
+        writer.close()
+        admission.close()
 
     Served().run(client)
 
