@@ -14,11 +14,11 @@ from bentos.answer import Candidate, Decision, decide, known_at, was_driving
 from bentos.answer_id import NewId
 from bentos.champion import Champion
 from bentos.messages import (
+    Asked,
     ConfirmAnswer,
     ConfirmRequest,
     ModelAnswer,
     ModelRef,
-    ScoreItem,
     ScoreRequest,
     Unscored,
     WhereParkedRequest,
@@ -268,9 +268,7 @@ def _decide(
     )
 
 
-def _pick(
-    item: ScoreItem, facts: DeviceFacts | None, at_us: int
-) -> tuple[list[tuple[int, Candidate]], Unscored | None]:
+def _pick(item: Asked, facts: DeviceFacts | None, at_us: int) -> tuple[list[tuple[int, Candidate]], Unscored | None]:
     """The candidates an item asks about with their ranks, and why there is none."""
     if facts is None:
         return [], "unknown_device"

@@ -93,17 +93,30 @@ def _numeric(model: dict[str, Any], found: Sequence[dict[str, Any]], rows: int) 
 def _categories(names: Sequence[str], found: Sequence[dict[str, Any]]) -> dict[str, pa.ChunkedArray]:
     """The features that are texts, as dictionaries."""
     chunks: list[list[pa.DictionaryArray]] = [[] for _ in names]
+    for words, values in _runs(found):
+        if words is None:
+            spelled = [pa.array(column, pa.string()) for column in zip(*values, strict=True)]
+            made = [column.dictionary_encode().cast(_WORDS) for column in spelled]
+        else:
+            codes = np.ascontiguousarray(np.frombuffer(b"".join(values), np.int16).reshape(-1, len(names)).T)
+            made = [
+                pa.DictionaryArray.from_arrays(pa.array(which, mask=which < 0), pa.array(of, pa.string()))
+                for which, of in zip(codes, words, strict=True)
+            ]
+        for kept, chunk in zip(chunks, made, strict=True):
+            kept.append(chunk)
+    return {name: pa.chunked_array(of, _WORDS) for name, of in zip(names, chunks, strict=True)}
+
+
+def _runs(found: Sequence[dict[str, Any]]) -> list[tuple[list[list[str]] | None, list[Any]]]:
+    """What was said of categories, with what follows each other in the same words together."""
+    runs: list[tuple[list[list[str]] | None, list[Any]]] = []
     for piece in found:
         for words, values in piece["texts"]:
             if words is None:
-                spelled = [pa.array(column, pa.string()) for column in zip(*values, strict=True)]
-                made = [column.dictionary_encode().cast(_WORDS) for column in spelled]
+                runs.append((None, values))
+            elif runs and runs[-1][0] == words:
+                runs[-1][1].append(values)
             else:
-                codes = np.ascontiguousarray(np.frombuffer(values, np.int16).reshape(-1, len(names)).T)
-                made = [
-                    pa.DictionaryArray.from_arrays(pa.array(which, mask=which < 0), pa.array(of, pa.string()))
-                    for which, of in zip(codes, words, strict=True)
-                ]
-            for kept, chunk in zip(chunks, made, strict=True):
-                kept.append(chunk)
-    return {name: pa.chunked_array(of, _WORDS) for name, of in zip(names, chunks, strict=True)}
+                runs.append((words, [values]))
+    return runs

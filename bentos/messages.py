@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import (
     AfterValidator,
@@ -96,6 +96,14 @@ class ScoreItem(_Request):
     asked_at: Moment | None = None
 
 
+class Asked(NamedTuple):
+    """``ScoreItem``, or an id alone, as it is answered."""
+
+    device_id: str
+    candidate_id: str | None = None
+    asked_at: datetime | None = None
+
+
 def _either(given: str, absent: str) -> JsonDict:
     """JSON Schema: the list ``given`` and not ``absent``."""
     return {"required": [given], "properties": {given: {"type": "array"}, absent: {"type": "null"}}}
@@ -121,9 +129,11 @@ class ScoreRequest(Question):
         """All devices, as often as they are asked about."""
         return self.device_ids or [item.device_id for item in self.items or []]
 
-    def questions(self) -> list[ScoreItem]:
+    def questions(self) -> list[Asked]:
         """The items, however they were given."""
-        return self.items or [ScoreItem(device_id=device_id) for device_id in self.device_ids or []]
+        if self.items:
+            return [Asked(item.device_id, item.candidate_id, item.asked_at) for item in self.items]
+        return [Asked(device_id) for device_id in self.device_ids or ()]
 
 
 class ConfirmRequest(Question):
