@@ -33,15 +33,18 @@ seeds = st.integers(0, 2**32 - 1)
 
 def resent(tables: Tables, seed: int, *, share: float = 0.1, stated: float = 0.02) -> Tables:
     """The records and copies of a share of them, received up to a day later or, as far as measured, earlier; a share of
-    all states no receipt. Some fixes have a worse one of the same moment beside them.
+    all states no receipt. Some fixes have a worse one of the same moment beside them, or one equal to 1e-7 degrees.
     """
     rng = np.random.default_rng(seed)
     fixes = tables[0]
     worse = fixes.filter(pa.array(rng.random(fixes.num_rows) < share / 2))
     where = fixes.schema.get_field_index("accuracy_m")
     worse = worse.set_column(where, fixes.schema.field(where), pc.add(worse["accuracy_m"], 7.0))
+    near = fixes.filter(pa.array(rng.random(fixes.num_rows) < share / 2))
+    where = fixes.schema.get_field_index("lat")
+    near = near.set_column(where, fixes.schema.field(where), pc.add(near["lat"], 1e-10))
     out = []
-    for table in (pa.concat_tables([fixes, worse]), tables[1]):
+    for table in (pa.concat_tables([fixes, worse, near]), tables[1]):
         at = table.schema.get_field_index("received_at")
         chosen = rng.random(table.num_rows) < share
         again = pa.concat_tables([table, *([table.filter(pa.array(chosen))] * 2)])
@@ -105,7 +108,11 @@ def test_any_order_and_any_uploads_give_the_same_bytes_by_build_and_by_updates(
         assert bytes_of(going) == bytes_of(home)
         for device in ("phone-0", "phone-1"):
             if device in facts["device_id"].to_pylist():
-                assert replay(going.settings, going.log, RULES, device).changed == 0
+                moments = (
+                    facts.filter(pc.equal(facts["device_id"], device))["available_at"].cast(pa.int64()).to_pylist()
+                )
+                for since in (None, moments[len(moments) // 2]):
+                    assert replay(going.settings, going.log, RULES, device, since).changed == 0
         files.add(bytes_of(home))
     assert len(files) == 1
 
@@ -133,3 +140,29 @@ def test_a_fix_marks_facts_as_stated_if_it_ever_spoke_by_build_and_by_update(tmp
     facts = rebuild(home.settings, home.log, RULES)
     assert bytes_of(home) == updated
     assert pc.any(facts["as_if_live"]).as_py() is worse_first
+
+
+def test_a_copy_observed_at_the_very_moment_that_was_stated_takes_the_mark_away_by_update_too(tmp_path: Path) -> None:
+    """Equal to the kernel, which counts in 1e-7 degrees, and another record to raw."""
+    fixes, motion = world(3, devices=1)
+    at = fixes.num_rows // 2
+    stated = fixes.slice(at, 1)
+    lag = pa.scalar(round(LAG_S * 1e6), pa.duration("us"))
+    observed = stated
+    for name, value in (("received_at", pc.add(stated["event_time"], lag)), ("lat", pc.add(stated["lat"], 1e-10))):
+        column = fixes.schema.get_field_index(name)
+        observed = observed.set_column(column, fixes.schema.field(column), value)
+    column = fixes.schema.get_field_index("received_at")
+    stated = stated.set_column(column, fixes.schema.field(column), pa.nulls(1, TIME))
+    rest = fixes.filter(pc.greater(fixes["event_time"], observed["received_at"][0]))
+    home = open_home(tmp_path / "home")
+    for i, part in enumerate((fixes.slice(0, at), stated, observed, rest)):
+        ingest(home, (part, motion.slice(0, 0)), str(i))
+        if i:
+            update(home.settings, home.log, RULES)
+        else:
+            rebuild(home.settings, home.log, RULES)
+    updated = bytes_of(home)
+    facts = rebuild(home.settings, home.log, RULES)
+    assert bytes_of(home) == updated
+    assert not pc.any(facts["as_if_live"]).as_py()
