@@ -32,7 +32,7 @@ class FileReport:
     run: int
     """id of the run that took it, now or (``already``) before"""
     already: bool
-    """The same bytes were taken before, for the same device: nothing read, nothing added."""
+    """The same bytes were taken before, for the same device and lag: nothing read, nothing added."""
     counts: Counts
 
 
@@ -85,7 +85,7 @@ def ingest_paths(
         for path, file_reader in chosen:
             progress(len(report.files), len(chosen))
             sha256, whole_device = sha256_of(path), file_reader.device_of(path, device)
-            before = writer.is_done(sha256, whole_device)
+            before = writer.is_done(sha256, whole_device, as_if_live_lag_s)
             if before is not None:
                 report.files.append(FileReport(str(path), file_reader.name, before, True, Counts()))
                 continue

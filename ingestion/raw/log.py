@@ -66,11 +66,15 @@ class Writer:
         self.runs.append(run)
         return run
 
-    def is_done(self, sha256: str, device: str | None) -> int | None:
-        """The run that already took a source of these bytes for this device, if any (this writer's own too)."""
+    def is_done(self, sha256: str, device: str | None, as_if_live_lag_s: float | None = None) -> int | None:
+        """The run that already took a source of these bytes for this device, with this lag, if any (this writer's own
+        too). Another lag may tell of earlier receipts.
+        """
+        lag = IngestionRun.as_if_live_lag_s
         query = select(IngestionRun.id).where(
             IngestionRun.sha256 == sha256,
             IngestionRun.device.is_(None) if device is None else IngestionRun.device == device,
+            lag.is_(None) if as_if_live_lag_s is None else lag == as_if_live_lag_s,
             IngestionRun.status.in_((DONE, RUNNING)),
         )
         with self.log.engine.connect() as connection:

@@ -144,3 +144,18 @@ def test_a_failed_ingest_leaves_nothing_of_it(home: Home, tmp_path: Path, monkey
     assert home.state() == before
     assert home.ingest(early).total.duplicates == 3
     assert receipts(home) == [from_us(EARLY)] * 3
+
+
+@pytest.mark.parametrize("lags", [(None, 1.0), (1.0, None), (60.0, 1.0), (1.0, 60.0)])
+def test_the_same_file_with_another_lag_is_read_again_and_the_earliest_receipt_counts(
+    home: Home, tmp_path: Path, lags: tuple[float | None, float | None]
+):
+    file = save(some_fixes(3), tmp_path / "history.parquet")
+    assert home.ingest(file, as_if_live_lag_s=lags[0]).total.accepted == 3
+    assert home.ingest(file, as_if_live_lag_s=lags[1]).total.duplicates == 3
+    assert [home.ingest(file, as_if_live_lag_s=lag).files[0].already for lag in lags] == [True, True]
+    found = home.log.scan_fixes()
+    assert [moment - timedelta(seconds=1) for moment in found["received_at"].to_pylist()] == (
+        found["event_time"].to_pylist()
+    )
+    assert found["as_if_live"].to_pylist() == [True] * 3
