@@ -283,7 +283,10 @@ def _fast(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, v: float, mov
             s.leg = IN_LEG
             closing = s.left != NOTHING
     elif s.left == UNCONFIRMED or s.left == SAID:
-        if distance(row.lat, row.lon, lat, lon) < rule.resume_m + min(50.0, s.acc):
+        # Against a word that the phone did not say of the drive it takes what makes a leg: jitter is fast, too.
+        believed = s.left == SAID and s.leg_motion[A_VEHICLE] > s.leg_motion[A_FOOT]
+        far = rule.vehicle_m if believed else rule.resume_m
+        if distance(row.lat, row.lon, lat, lon) < far + min(50.0, s.acc):
             return
         stood = s.left_last_t - row.start
         if stood < rule.resume_ms:
@@ -358,7 +361,8 @@ def _watch(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, 
         _place(s, row)
         emit(s, row, out, OPEN)
         return
-    if v <= rule.still_mps and d <= rule.resume_m + min(acc, 50.0) and since <= rule.resume_ms:
+    near = d <= rule.resume_m + min(acc, 50.0) and since <= rule.resume_ms
+    if v <= rule.still_mps and near and s.left != SAID:  # on foot it stands still somewhere else
         _weigh(s, lat, lon, acc)
         _place(s, row)
     if d <= rule.settle_m:

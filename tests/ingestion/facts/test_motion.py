@@ -94,6 +94,25 @@ def test_a_word_of_walking_that_the_way_confirms_stands_though_another_drive_beg
     assert first["followed_by"] == "foot"
 
 
+@pytest.mark.parametrize(
+    ("said", "where"),
+    [([(5, "in_vehicle"), (310, "on_foot")], 3600), ([(t, "on_foot") for t in range(5, 900, 10)], 3660)],
+    ids=["of a phone that told the drive", "of one that says nothing else"],
+)
+def test_a_dash_is_fast_too_so_whose_word_was_good_is_believed_until_it_is_a_drive(
+    said: list[tuple[float, str]], where: float
+) -> None:
+    dashed = drive((12, 300, 5), (0, 20, 5), (4, 15, 5), (0, 900, 30))
+    (left,) = standing(build_facts(fixes(dashed), words(*said), RULES), "vehicle_left")
+    assert east(left) == pytest.approx(where, abs=15)
+
+
+def test_who_stands_beside_the_vehicle_on_foot_does_not_draw_its_place_along() -> None:
+    beside = drive((12, 300, 5), (0, 20, 5), (1.2, 15, 5), (0, 65, 5), (1.3, 60, 5), (0, 900, 30))
+    (left,) = standing(build_facts(fixes(beside), words((5, "in_vehicle"), (315, "on_foot")), RULES), "vehicle_left")
+    assert east(left) == pytest.approx(3600, abs=8)
+
+
 def test_a_word_of_walking_that_the_phone_takes_back_is_no_walk() -> None:
     stood = drive((12, 300, 5), (0, 900, 30))
     said = words((5, "in_vehicle"), (320, "on_foot"), (330, "in_vehicle"))
