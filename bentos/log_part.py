@@ -81,12 +81,8 @@ def _numeric(model: dict[str, Any], found: Sequence[dict[str, Any]], rows: int) 
     made = {}
     for name, kind, column in zip(model["numeric"], map(pa.type_for_alias, model["kinds"]), columns, strict=True):
         missing = np.isnan(column)
-        some = missing.any()
-        if kind == pa.bool_():
-            column = np.where(missing, False, column != 0)
-        elif some:
-            column = np.where(missing, 0.0, column)
-        made[name] = pa.array(column, mask=missing if some else None).cast(kind, safe=False)
+        values = column != 0 if kind == pa.bool_() else column
+        made[name] = pa.array(values, mask=missing if missing.any() else None).cast(kind, safe=False)
     return made
 
 

@@ -2,7 +2,7 @@
 
 The answering path appends to columns, and every ``PIECE`` rows hands them over as they are (``bentos.log_spool``):
 nothing is formatted there. The writer (``bentos.log_writer``) makes parts of them while nobody else wants its core.
-Where it falls behind, this worker leaves it the core for as long as it needs, a fraction of a millisecond at a time;
+Where it falls behind, this worker leaves it the core for as long as it needs, a millisecond at a time;
 where that does not help, or it died, this process writes itself, by the same code. A part is closed after
 ``flush_rows`` rows or ``flush_s`` seconds and written durably (temporary name, fsync, rename), in ``date=YYYY-MM-DD``
 folders by UTC day of ``answered_at``. ``kill -9`` of a worker loses at most a piece; an orderly stop loses nothing.
@@ -32,7 +32,8 @@ PIECE: Final = 128
 """Rows handed over at once: a tenth of a millisecond."""
 
 _DAY_US: Final = 86_400_000_000
-_LONGEST_REST_US: Final = 2_000
+_REST_US: Final = (600, 3_000)
+"""The shortest that is worth it (each costs both who share the core what they had in their caches), and the longest."""
 _PATIENCE_S: Final = 1.0
 """How long who wants all to be written waits for the writer, before it writes itself."""
 _LOOK_S: Final = 0.1
@@ -77,6 +78,7 @@ class PredictionLog:
         """Held for a moment by who adds an answer and who closes parts: guards what follows."""
         self._open: dict[tuple[int, Scorer], _Part] = {}
         self._answers = self._number = 0
+        self._owed = 0.0
         self._turn = threading.Lock()
         """Held by who sends, settles or writes."""
         self._backlog = Backlog(folder, still_s=flush_s, on_written=self._written, now_s=now_s)
@@ -105,13 +107,13 @@ class PredictionLog:
             part.rows += rows
             self._answers += 1
             if part.waiting.rows >= PIECE:
-                rest_us = self._backlog.need_us(part.waiting.rows)
+                rest_us = self._owed_us(part.waiting.rows)
                 self._hand_over(part)
             if part.rows >= self._flush_rows:
                 self._close(part)
                 self._wake.set()
         if rest_us:
-            self._rest(min(rest_us, _LONGEST_REST_US) * 1e-6)
+            self._rest(rest_us * 1e-6)
 
     def stop(self) -> None:
         """Write what is queued, and end thread and writer."""
@@ -139,6 +141,16 @@ class PredictionLog:
                 self._backlog.turn(too_many=lambda: self._answers > self._limit // 2)
             self._wake.wait(min(self._flush_s, _LOOK_S) if len(self._backlog) else self._flush_s)
             self._wake.clear()
+
+    def _owed_us(self, rows: int) -> float:
+        """How long to rest now, with ``rows`` more for the writer."""
+        need = self._backlog.need_us(rows)
+        self._owed = self._owed + need if need else 0.0
+        shortest, longest = _REST_US
+        if self._owed < shortest:
+            return 0.0
+        owed, self._owed = min(self._owed, longest), 0.0
+        return owed
 
     def _part(self, answered: Answered) -> _Part | None:
         """Where an answer belongs; None where there is no room for another part."""

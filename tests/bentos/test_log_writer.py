@@ -133,15 +133,18 @@ def test_a_worker_that_is_killed_loses_a_piece_at_most(tmp_path: Path) -> None:
 
 def test_the_worker_rests_for_a_writer_that_is_behind(tmp_path: Path) -> None:
     rests: list[float] = []
-    log = PredictionLog(tmp_path, flush_rows=PIECE, rest=rests.append)  # not started: nobody writes
-    asked(log, 0, 3, rows=PIECE)
+    many = 4 * PIECE
+    log = PredictionLog(tmp_path, flush_rows=many, rest=rests.append)  # not started: nobody writes
+    asked(log, 0, 3, rows=many)
     assert rests == []
-    asked(log, 3, 2, rows=PIECE)
+    asked(log, 3, 2, rows=many)
     assert len(rests) == 2
-    assert 0 < rests[0] < rests[1] <= 0.002
+    assert 0 < rests[0] < rests[1] <= 0.003
+    asked(log, 5, 3, rows=PIECE)  # short rests are put together
+    assert len(rests) == 3
     log.flush()
-    asked(log, 5, 1, rows=PIECE)
-    assert len(rests) == 2
+    asked(log, 8, 1, rows=many)
+    assert len(rests) == 3
 
 
 def test_no_memory_for_a_piece_is_counted_and_the_log_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
