@@ -8,11 +8,13 @@ from typing import Any
 from ingestion.facts.kernel.gate import hold, judge, suspicion
 from ingestion.facts.kernel.geometry import apart2, rescale
 from ingestion.facts.kernel.jit import inlined, njit
-from ingestion.facts.kernel.legs import on_motion, on_move, on_rest, silence_in_leg, speed_of
+from ingestion.facts.kernel.left import on_rest
+from ingestion.facts.kernel.legs import on_motion, on_move, silence_in_leg
 from ingestion.facts.kernel.rest import push, resting
 from ingestion.facts.kernel.rows import FAR_FUTURE, finalise
 from ingestion.facts.kernel.settle import settle
 from ingestion.facts.kernel.silences import silence
+from ingestion.facts.kernel.speed import speed_of
 from ingestion.facts.kernel.types import NONE, QUEUE
 
 
