@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import structlog
-
 from bentos.answer import Candidate
 from bentos.ports import CandidateKey, DeviceFacts, FeatureSource, NotReadyError, Values
 from bentos.turns import Turns
@@ -16,8 +14,6 @@ from feature_repo.store import open_store
 from feature_repo.store import service as applied_service
 from parked.errors import NotFoundError, SettingError
 from parked.settings import Settings
-
-log = structlog.get_logger(__name__)
 
 RANKS = (1, 2, 3)
 """The candidates ``device_state`` keeps, newest first."""
@@ -71,8 +67,7 @@ class FeastSource(FeatureSource):
             try:
                 told = online_features(self._store, rows, service)
             except SettingError as error:
-                log.warning("online_store_does_not_answer", why=str(error))
-                raise NotReadyError("the online store does not answer") from None
+                raise NotReadyError("the online store does not answer") from error
             self.answered += 1
             return told
 

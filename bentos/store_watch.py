@@ -29,6 +29,8 @@ class StoreWatch:
         self._patience_s = patience_s
         self._asking: threading.Thread | None = None
         self._said: str | None = None
+        self._why = ""
+        """What the log says of it, beside what anyone may read."""
         self._answered, self._until = 0, 0.0
         self.source: FeatureSource | None = None
         """None until it was opened; then for good."""
@@ -77,7 +79,7 @@ class StoreWatch:
         try:
             source.devices([""])
         except NotReadyError as error:
-            self._said = str(error)
+            self._said, self._why = str(error), str(error.__cause__ or error)
         except Exception as error:  # a library's, of a disk or a network
             self._said = f"{SILENT}: {type(error).__name__}: {error}"
         else:
@@ -88,5 +90,6 @@ class StoreWatch:
             if trouble is None:
                 log.info(f"{what}_answers_again")
             else:
-                log.warning(f"{what}_not_answering" if self.source else f"{what}_not_open", why=trouble)
+                log.warning(f"{what}_not_answering" if self.source else f"{what}_not_open", why=self._why or trouble)
+        self._why = ""
         self.trouble = trouble
