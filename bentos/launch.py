@@ -107,7 +107,10 @@ def start_server(
     port = require_free_port(host, settings.port if port is None else port)
     log_file = settings.home / "logs" / f"serve-{port}.log"
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "bentoml", "serve", bento or service, "--host", host, "--port", str(port)]
+    # A bento brings its own code: of ours nothing need be there.
+    metrics = str(settings.home / "serving" / f"metrics-{port}")
+    bentoml = ["bentoml"] if bento is not None else ["bentos.supervisor", metrics]
+    command = [sys.executable, "-m", *bentoml, "serve", bento or service, "--host", host, "--port", str(port)]
     command += ["--timeout-graceful-shutdown", str(GRACE_S - 5)]
     with log_file.open("ab") as log:
         process = subprocess.Popen(

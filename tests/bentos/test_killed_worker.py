@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from bentos.launch import start_server
+from bentos.launch import ServerHandle, start_server
 from bentos.metric_files import forget_dead
 from parked.worker_status import live_workers, workers_dir
 from tests.bentos.conftest import FAKE_SERVICE
@@ -53,6 +53,26 @@ def test_a_killed_workers_gauges_go_and_its_counts_stay(tmp_path: Path) -> None:
         assert victim not in shown()
         after = counted()
         assert {name: value for name, value in counts.items() if after.get(name, 0) < value} == {}
+
+
+def test_a_second_server_of_a_home_leaves_the_firsts_metrics(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, pointer_poll_s=0.05)
+    publish(settings, write_model(settings, "v1"), 1)
+
+    def answers(server: ServerHandle) -> float:
+        told = httpx.get(f"{server.url}/metrics", timeout=10).text
+        return sum(float(value) for value in re.findall(r"^parked_answers_total\{.*\} (\S+)$", told, re.M))
+
+    with start_server(settings, port=0, service=FAKE_SERVICE) as first:
+        first.wait_ready()
+        for _ in range(5):
+            httpx.post(f"{first.url}/where_parked", json={"device_id": "phone-jam"}, timeout=10)
+        assert answers(first) == 5
+        with start_server(settings, port=0, service=FAKE_SERVICE) as second:
+            second.wait_ready()
+            assert (answers(first), answers(second)) == (5, 0)
+            httpx.post(f"{first.url}/where_parked", json={"device_id": "phone-jam"}, timeout=10)
+            assert (answers(first), answers(second)) == (6, 0)
 
 
 def test_only_gauges_of_the_living_go_and_only_those_of_the_dead(tmp_path: Path) -> None:
