@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from bentos import row_kernel as kernel
-from bentos.pages import Pages
 from bentos.scorer import Coded, Fed, Scorer
 from bentos.trees import Trees
 from feature_repo.asked import ASKED, ASKED_FEATURES, ASKED_INPUTS
@@ -63,8 +62,7 @@ class PackedScorer:
             [column.get(name, -1) if name in service.get(ASKED, ()) else -1 for name in ASKED_FEATURES], dtype=np.int32
         )
         self._rows = (target, role, asked)
-        self._numbers = Pages(trees.width, np.float64)
-        self._codes = Pages(len(text), np.int16)
+        self._texts = len(text)
         self._vocabulary: list[list[str]] = [[] for _ in text]
         self.learn([[word] * len(text) for word in _FIRST_WORDS])
 
@@ -77,8 +75,8 @@ class PackedScorer:
         device's row comes first; ``asked_us``: (n,), microseconds since the epoch.
         """
         count = len(fresh)
-        numbers, at = self._numbers.take(count)
-        codes, codes_at = self._codes.take(count)
+        numbers = np.empty((count, self._trees.width))
+        codes = np.empty((count, self._texts), np.int16)
         margins = np.empty(count)
         status = kernel.score_rows(
             np.frombuffer(blob, np.uint8),
@@ -93,7 +91,7 @@ class PackedScorer:
         )
         if status != kernel.DONE:
             return int(status)
-        return self._scorer.probabilities(margins), Fed(numbers, Coded(codes, self._vocabulary, codes_at), at)
+        return self._scorer.probabilities(margins), Fed(numbers, Coded(codes, self._vocabulary))
 
     def known_words(self) -> int:
         """Of all categories together."""

@@ -36,8 +36,6 @@ class Coded:
     """Shape (n, categorical features): which word; -1 where missing."""
     words: list[list[str]]
     """Of each categorical feature; they only grow."""
-    at: int = -1
-    """As ``Fed.at``, of ``codes``."""
 
     def rows(self) -> list[tuple[object, ...]]:
         """A tuple per row."""
@@ -54,8 +52,6 @@ class Fed(NamedTuple):
     """Shape (n, at least the numeric features): the numeric features in the model's own order, NaN where missing."""
     texts: list[tuple[object, ...]] | Coded
     """The categorical features in the card's order, a tuple per row."""
-    at: int = -1
-    """Where ``numbers`` begin in their page (``bentos.pages``); -1: they are of none."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from bentos.pages import Array, Runs
 from bentos.ports import CandidateKey
 from bentos.scorer import Fed, Scorer
+from bentos.trees import Floats
 from feature_repo.services import SERVICES, service_dtypes
 
 
@@ -45,10 +46,10 @@ class _Numbered:
 
     def __init__(self, words: list[list[str]]) -> None:
         self.words = words
-        self.codes = Runs()
+        self.codes: list[npt.NDArray[np.int16]] = []
 
     def said(self) -> list[Any]:
-        return [self.words, _joined(self.codes.arrays())]
+        return [self.words, np.concatenate(self.codes)]
 
 
 class Waiting:
@@ -67,7 +68,7 @@ class Waiting:
         self._keys: list[CandidateKey] = []
         self._ranks: list[int] = []
         self._probabilities: list[float] = []
-        self._numbers = Runs()
+        self._numbers: list[Floats] = []
         self._texts: list[_Spelled | _Numbered] = []
 
     def add(self, answered: Answered) -> None:
@@ -79,7 +80,7 @@ class Waiting:
         self._keys.extend(keys)
         self._ranks.extend(ranks)
         self._probabilities.extend(probabilities)
-        self._numbers.add(fed.numbers, fed.at)
+        self._numbers.append(fed.numbers)
         self._add_texts(fed)
 
     def _add_texts(self, fed: Fed) -> None:
@@ -94,7 +95,7 @@ class Waiting:
         if not isinstance(last, _Numbered) or last.words is not texts.words:
             last = _Numbered(texts.words)
             self._texts.append(last)
-        last.codes.add(texts.codes, texts.at)
+        last.codes.append(texts.codes)
 
     def model(self) -> dict[str, Any]:
         """What all pieces share: the model's tag, its features, those that are numbers with their Arrow types."""
@@ -127,15 +128,11 @@ class Waiting:
             "asked": np.array(asked, np.int64),
             "ranks": np.array(self._ranks, np.int32),
             "probabilities": np.array(self._probabilities, np.float64),
-            "numbers": _joined([run[:, :numeric] for run in self._numbers.arrays()]),
+            "numbers": np.concatenate([rows[:, :numeric] for rows in self._numbers]),
             "texts": [segment.said() for segment in self._texts],
         }
         self._clear()
         return made
-
-
-def _joined(arrays: Sequence[Array]) -> Array:
-    return np.ascontiguousarray(arrays[0]) if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _text(value: Any) -> str | None:
