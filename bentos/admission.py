@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import structlog
@@ -37,7 +36,7 @@ class Admission:
         """``workers``: how many listen at the same sockets, with this one."""
         self._loop = loop
         self._alone = workers == 1
-        self._has: Callable[[], int] = int
+        self._server: Any = None
         self._sockets: list[socket.socket] = []
         self._coming: set[asyncio.Task[Any]] = set()
 
@@ -47,20 +46,15 @@ class Admission:
             if server.should_exit:
                 return
             await asyncio.sleep(_LOOK_S)
-        listening = [one for its in server.servers for one in its.sockets]
-        self._has = lambda: len(server.server_state.connections) + len(self._coming)
-        self.begin(listening, lambda: _protocol(server), server.config.ssl)
+        self._server = server
         for its in server.servers:
+            for theirs in its.sockets:
+                # A descriptor of our own: theirs is closed with their listener.
+                ours = socket.socket(fileno=os.dup(theirs.fileno()))
+                ours.setblocking(False)
+                self._sockets.append(ours)
+                self._hear(ours)
             its.close()
-
-    def begin(self, listening: Iterable[Any], protocol: Callable[[], asyncio.BaseProtocol], ssl: Any = None) -> None:
-        """Take what knocks at these sockets; each connection gets a new ``protocol()``."""
-        for theirs in listening:
-            # A descriptor of our own: the loop watches theirs already.
-            ours = socket.socket(fileno=os.dup(theirs.fileno()))
-            ours.setblocking(False)
-            self._sockets.append(ours)
-            self._hear(ours, protocol, ssl)
 
     def close(self) -> None:
         """Take nobody any more."""
@@ -69,24 +63,24 @@ class Admission:
             self._loop.remove_reader(ours.fileno())
             ours.close()
 
-    def _hear(self, ours: socket.socket, *into: Any) -> None:
+    def _hear(self, ours: socket.socket) -> None:
         if ours in self._sockets:
-            self._loop.add_reader(ours.fileno(), self._knocked, ours, *into)
+            self._loop.add_reader(ours.fileno(), self._knocked, ours)
 
-    def _knocked(self, ours: socket.socket, *into: Any) -> None:
-        wait_s = 0.0 if self._alone else min(self._has() * _WAIT_S, _LONGEST_WAIT_S)
-        if not wait_s:
-            self._take(ours, *into)
+    def _knocked(self, ours: socket.socket) -> None:
+        has = len(self._server.server_state.connections) + len(self._coming)
+        if self._alone or not has:
+            self._take(ours)
             return
         self._loop.remove_reader(ours.fileno())
-        self._loop.call_later(wait_s, self._open, ours, *into)
+        self._loop.call_later(min(has * _WAIT_S, _LONGEST_WAIT_S), self._open, ours)
 
-    def _open(self, ours: socket.socket, *into: Any) -> None:
+    def _open(self, ours: socket.socket) -> None:
         if ours in self._sockets:
-            self._hear(ours, *into)
-            self._take(ours, *into)
+            self._hear(ours)
+            self._take(ours)
 
-    def _take(self, ours: socket.socket, protocol: Callable[[], asyncio.BaseProtocol], ssl: Any) -> None:
+    def _take(self, ours: socket.socket) -> None:
         for _ in range(AT_ONCE if self._alone else AMONG_SEVERAL):
             try:
                 connection, _ = ours.accept()
@@ -95,21 +89,22 @@ class Admission:
             except OSError as error:  # too many open files
                 log.warning("connection_not_taken", error=error.strerror)
                 self._loop.remove_reader(ours.fileno())
-                self._loop.call_later(_NO_ROOM_S, self._hear, ours, protocol, ssl)
+                self._loop.call_later(_NO_ROOM_S, self._hear, ours)
                 return
-            coming = self._loop.create_task(self._loop.connect_accepted_socket(protocol, connection, ssl=ssl))
+            accepted = self._loop.connect_accepted_socket(self._protocol, connection, ssl=self._server.config.ssl)
+            coming = self._loop.create_task(accepted)
             self._coming.add(coming)
             coming.add_done_callback(self._came)
+
+    def _protocol(self) -> asyncio.BaseProtocol:
+        """As ``uvicorn.Server.startup`` makes one."""
+        server = self._server
+        made: asyncio.BaseProtocol = server.config.http_protocol_class(
+            config=server.config, server_state=server.server_state, app_state=server.lifespan.state
+        )
+        return made
 
     def _came(self, coming: asyncio.Task[Any]) -> None:
         self._coming.discard(coming)
         if not coming.cancelled() and coming.exception() is not None:
             log.warning("connection_not_taken", error=repr(coming.exception()))
-
-
-def _protocol(server: Any) -> asyncio.BaseProtocol:
-    """As ``uvicorn.Server.startup`` makes one."""
-    made: asyncio.BaseProtocol = server.config.http_protocol_class(
-        config=server.config, server_state=server.server_state, app_state=server.lifespan.state
-    )
-    return made
