@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 from bentos.log_hand import BEGUN, FORGET, WRITE, LogHand
 from bentos.log_part import write_part
 from bentos.log_spool import Spool
+from bentos.scorer import Scorer
+from bentos.waiting import Waiting
 
 log = structlog.get_logger(__name__)
 
@@ -29,14 +31,19 @@ _AGAIN_S: Final = 10.0
 """Between two starts of a writer."""
 
 
-class Part(Protocol):
-    """Answers on their way into one file, complete."""
+class Part:
+    """Answers of one model and day on their way into one file."""
 
-    number: int
-    rows: int
-    spool: Spool
-    known_to: LogHand | None
-    """The writer that holds the spool too."""
+    def __init__(self, number: int, path: str, scorer: Scorer, began_s: float) -> None:
+        """Raises OSError where there is no memory for its spool."""
+        self.number = number
+        self.answers = self.rows = 0
+        self.began_s = began_s
+        self.known_to: LogHand | None = None
+        """The writer that holds the spool too."""
+        self.waiting = Waiting(scorer)
+        self.spool = Spool()
+        self.spool.append({"path": path, **self.waiting.model()})
 
 
 class Backlog:

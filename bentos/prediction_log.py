@@ -20,10 +20,8 @@ from typing import Final
 import structlog
 
 from bentos.log_backlog import Backlog, Part
-from bentos.log_hand import LogHand
-from bentos.log_spool import Spool
 from bentos.scorer import Scorer
-from bentos.waiting import Answered, Waiting
+from bentos.waiting import Answered
 from parked.clock import from_us
 
 log = structlog.get_logger(__name__)
@@ -32,25 +30,13 @@ PIECE: Final = 128
 """Rows handed over at once: a tenth of a millisecond."""
 
 _DAY_US: Final = 86_400_000_000
-_REST_US: Final = (600, 3_000)
-"""The shortest that is worth it (each costs both who share the core what they had in their caches), and the longest."""
+_SHORTEST_REST_US: Final = 600.0
+"""That is worth it: each costs both who share the core what they had in their caches."""
+_LONGEST_REST_US: Final = 3_000.0
 _PATIENCE_S: Final = 1.0
 """How long who wants all to be written waits for the writer, before it writes itself."""
 _LOOK_S: Final = 0.1
 """Between two looks at what the writer has done, while it has something to do."""
-
-
-class _Part:
-    """Answers of one model and day on their way into one file."""
-
-    def __init__(self, number: int, path: str, scorer: Scorer, began_s: float) -> None:
-        self.number = number
-        self.answers = self.rows = 0
-        self.began_s = began_s
-        self.known_to: LogHand | None = None
-        self.waiting = Waiting(scorer)
-        self.spool = Spool()
-        self.spool.append({"path": path, **self.waiting.model()})
 
 
 class PredictionLog:
@@ -76,7 +62,7 @@ class PredictionLog:
         self._rest = rest
         self._hand = threading.Lock()
         """Held for a moment by who adds an answer and who closes parts: guards what follows."""
-        self._open: dict[tuple[int, Scorer], _Part] = {}
+        self._open: dict[tuple[int, Scorer], Part] = {}
         self._answers = self._number = 0
         self._owed = 0.0
         self._turn = threading.Lock()
@@ -146,13 +132,12 @@ class PredictionLog:
         """How long to rest now, with ``rows`` more for the writer."""
         need = self._backlog.need_us(rows)
         self._owed = self._owed + need if need else 0.0
-        shortest, longest = _REST_US
-        if self._owed < shortest:
+        if self._owed < _SHORTEST_REST_US:
             return 0.0
-        owed, self._owed = min(self._owed, longest), 0.0
+        owed, self._owed = min(self._owed, _LONGEST_REST_US), 0.0
         return owed
 
-    def _part(self, answered: Answered) -> _Part | None:
+    def _part(self, answered: Answered) -> Part | None:
         """Where an answer belongs; None where there is no room for another part."""
         day, scorer = answered.answered_at_us // _DAY_US, answered.scorer
         part = self._open.get((day, scorer))
@@ -162,7 +147,7 @@ class PredictionLog:
         folder = f"date={from_us(day * _DAY_US).date().isoformat()}"
         name = f"{answered.answered_at_us}-{os.getpid()}-{self._number:06d}.parquet"
         try:
-            part = _Part(self._number, f"{folder}/{name}", scorer, self._now_s())
+            part = Part(self._number, f"{folder}/{name}", scorer, self._now_s())
         except (OSError, ValueError) as error:
             log.error("prediction_log_part_not_begun", error=repr(error))
             return None
@@ -170,7 +155,7 @@ class PredictionLog:
         self._backlog.begun(part)
         return part
 
-    def _hand_over(self, part: _Part) -> None:
+    def _hand_over(self, part: Part) -> None:
         """What waits becomes a piece."""
         rows = part.waiting.rows
         if not rows:
@@ -182,7 +167,7 @@ class PredictionLog:
             self._on_drop(rows)
             log.error("prediction_log_not_handed_over", rows=rows, error=repr(error))
 
-    def _close(self, part: _Part) -> None:
+    def _close(self, part: Part) -> None:
         self._open = {whose: other for whose, other in self._open.items() if other is not part}
         self._hand_over(part)
         self._backlog.add(part)
@@ -195,7 +180,6 @@ class PredictionLog:
                     self._close(part)
 
     def _written(self, part: Part, rows: int) -> None:
-        assert isinstance(part, _Part)
         with self._hand:
             self._answers -= part.answers
         if rows < 0:
