@@ -51,14 +51,19 @@ def load_columns(
 
 def keys_of(view: bytes, columns: Sequence[pa.Array | pa.ChunkedArray]) -> list[bytes]:
     """``key_of`` for whole columns of join keys' values (strings without nulls), in the order of their names."""
+    keys = told_apart(columns, view.decode()).cast(pa.binary())
+    if (pc.max(pc.binary_length(keys)).as_py() or 0) > LONGEST_KEY:
+        return [key_of(view, values) for values in zip(*(column.to_pylist() for column in columns), strict=True)]
+    return list(keys.to_pylist())
+
+
+def told_apart(columns: Sequence[pa.Array | pa.ChunkedArray], before: str = "") -> pa.Array | pa.ChunkedArray:
+    """A text for each row of columns of strings, equal where all of them are: as in ``key_of``, after ``before``."""
     if len(columns) == 1:
         parts = list(columns)
     else:
         parts = [part for column in columns for part in (pc.cast(pc.binary_length(column), pa.string()), ":", column)]
-    keys = pc.binary_join_element_wise(view.decode(), *parts, "").cast(pa.binary())
-    if (pc.max(pc.binary_length(keys)).as_py() or 0) > LONGEST_KEY:
-        return [key_of(view, values) for values in zip(*(column.to_pylist() for column in columns), strict=True)]
-    return list(keys.to_pylist())
+    return pc.binary_join_element_wise(before, *parts, "")
 
 
 def _holds_any(cursor: lmdb.Cursor, keys: Sequence[bytes]) -> bool:

@@ -108,7 +108,10 @@ def newest(rows: pa.Table, keys: Sequence[str], named: pa.Table | None = None) -
     # Snapshots are wide: what decides is worked out without the features, which are then taken once.
     short = rows.select([*keys, "available_at"]).append_column("row", pa.array(np.arange(rows.num_rows)))
     if named is not None:
-        short = short.filter(pc.is_in(_told_apart(short, keys), value_set=_told_apart(named, keys)))
+        from feature_repo.lmdb_load import told_apart
+
+        here, wanted = (told_apart([of[key].combine_chunks() for key in keys]) for of in (short, named))
+        short = short.filter(pc.is_in(here, value_set=wanted))
     short = short.sort_by([*((key, "ascending") for key in keys), ("available_at", "descending")])
     is_first = np.ones(short.num_rows, dtype=bool)
     columns = [short[key].combine_chunks() for key in keys]
@@ -116,15 +119,6 @@ def newest(rows: pa.Table, keys: Sequence[str], named: pa.Table | None = None) -
     chosen = short["row"].filter(pa.array(is_first))
     every = len(chosen) == rows.num_rows and chosen.equals(pa.chunked_array([np.arange(len(chosen))]))
     return rows if every else rows.take(chosen)
-
-
-def _told_apart(rows: pa.Table, keys: Sequence[str]) -> pa.Array:
-    """One text a row, equal where all keys are."""
-    columns = [rows[key].combine_chunks() for key in keys]
-    if len(columns) == 1:
-        return columns[0]
-    lengths = [pc.cast(pc.binary_length(column), pa.string()) for column in columns]
-    return pc.binary_join_element_wise(*lengths, *columns, ":")
 
 
 def _load(
