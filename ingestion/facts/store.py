@@ -9,7 +9,7 @@ beside them. The log is written last: what is there fits together, whenever a pr
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from ingestion.facts.build import facts_of, read_table
 from ingestion.facts.canonical import Canonical, canonicalise
@@ -175,10 +176,7 @@ def check_same_rules(settings: Settings, rules: Rules) -> None:
     Facts that do not say their rules' contents (stored by an earlier release), or cannot be read, may be replaced.
     """
     path = facts_file(settings, rules.version)
-    try:
-        said = (pq.read_schema(path).metadata or {}).get(_RULES)
-    except PARQUET_DAMAGE:  # none there, or damaged: a build makes it anew
-        return
+    said = _said(path).get(_RULES)
     if said not in (None, rules.digest.encode()):
         raise ConflictError(
             f"rules {rules.version!r}: {path} is of other rules that call themselves so",
@@ -188,11 +186,19 @@ def check_same_rules(settings: Settings, rules: Rules) -> None:
 
 def kept_rules(settings: Settings, version: str) -> Rules | None:
     """The rules that the stored facts of a version were made by; None where there are none, or they do not say."""
+    said = _said(facts_file(settings, version)).get(_RULES_TEXT)
     try:
-        said = (pq.read_schema(facts_file(settings, version)).metadata or {}).get(_RULES_TEXT)
         return None if said is None else Rules.model_validate_json(said)
-    except PARQUET_DAMAGE:  # or of a later release, with rules unknown here
+    except ValidationError:  # of a later release, with rules unknown here
         return None
+
+
+def _said(path: Path) -> Mapping[bytes, bytes]:
+    """What a log file says of itself; nothing where none is there, or it is damaged: a build makes it anew."""
+    try:
+        return pq.read_schema(path).metadata or {}
+    except PARQUET_DAMAGE:
+        return {}
 
 
 def rules_named(settings: Settings, text: str | None = None) -> Rules:
