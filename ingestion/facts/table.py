@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from ingestion.facts.canonical import Records
+from ingestion.facts.kernel.columns import columns
 from ingestion.facts.kernel.records import first_stated, rises
 from ingestion.facts.kernel.revise import hexadecimal, revised
-from ingestion.facts.kernel.types import NEVER, NONE, NONE32, REASONS
+from ingestion.facts.kernel.types import NEVER, REASONS, ROW
 from parked.schemas import ACTIVITIES, FACTS, FOLLOWED, KINDS, STATUSES, TIME
 
 Rows = npt.NDArray[Any]
@@ -26,66 +27,93 @@ def to_table(rows: Rows, devices: list[str], stated_since: npt.NDArray[np.int64]
     rows: grouped by device, in order of moment within; devices: ids by the rows' ``device``; stated_since: by device
     (us), see ``stated_since``; version: of the rules.
     """
+    rows = np.ascontiguousarray(rows)
     kept, revision, names = revised(rows, prefixes(devices, version))
-    rows = rows[kept]
-
-    def missing(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | None:
-        null = values == {8: NONE, 4: NONE32, 1: -1}[values.itemsize]
-        return np.asarray(null) if null.any() else None
-
-    def number(name: str, scale: float) -> pa.Array:
-        values = rows[name]
-        return pa.array(values / scale, mask=missing(values))
-
-    def moment(name: str, per_us: int = 1000) -> pa.Array:
-        values = rows[name]
-        return pa.array(values * per_us, pa.int64(), mask=missing(values)).view(TIME)
-
-    def word(name: str, words: tuple[str, ...]) -> pa.Array:
-        values = rows[name]
-        return pa.array(words, pa.string()).take(pa.array(values, mask=missing(values)))
-
-    def count(name: str) -> pa.Array:
-        values = rows[name]
-        return pa.array(values, pa.int32(), mask=missing(values))
-
-    columns = {
-        "device_id": pa.array(devices, pa.string()).take(pa.array(rows["device"])),
+    made = _columns(rows, kept)
+    device, known = made["device"], made["available_at"]
+    made |= {
+        "device_id": pa.array(devices, pa.string()).take(device),
         "fact_id": _texts(hexadecimal(names), 32),
-        "kind": word("kind", KINDS),
-        "started_at": moment("start"),
-        "ended_at": moment("end"),
-        "lat": number("lat", 1e7),
-        "lon": number("lon", 1e7),
-        "uncertainty_m": number("uncertainty_cm", 100.0),
-        "status": word("status", STATUSES),
         "revision": pa.array(revision, pa.int32()),
-        "rules_version": pa.array([version], pa.string()).take(pa.array(np.zeros(len(rows), np.int8))),
-        "available_at": moment("known", 1),
-        "started_uncertainty_s": number("start_width", 1000.0),
-        "ended_uncertainty_s": number("end_width", 1000.0),
-        "radius_m": number("radius_cm", 100.0),
-        "fixes": count("fixes"),
-        "accuracy_m": number("accuracy_cm", 100.0),
-        "silence_s": number("silence", 1000.0),
-        "speed_before_mps": number("speed_before", 100.0),
-        "speed_after_mps": number("speed_after", 100.0),
-        "motion_before": word("motion_before", ACTIVITIES),
-        "motion_after": word("motion_after", ACTIVITIES),
-        "followed_by": word("followed", FOLLOWED),
-        "walked_m": number("walked_cm", 100.0),
-        "leg_started_at": moment("leg_start"),
-        "leg_distance_m": number("leg_cm", 100.0),
-        "leg_max_speed_mps": number("leg_speed", 100.0),
-        "leg_fixes": count("leg_fixes"),
-        "leg_halts": count("leg_halts"),
-        "return_m": number("return_cm", 100.0),
-        "next_leg_lat": number("next_lat", 1e7),
-        "next_leg_lon": number("next_lon", 1e7),
-        "reasons": _reason_texts().take(pa.array(rows["reasons"])),
-        "as_if_live": pa.array(rows["known"] >= stated_since[rows["device"]], pa.bool_()),
+        "rules_version": pa.array([version], pa.string()).take(pa.array(np.zeros(len(kept), np.int8))),
+        "reasons": _reason_texts().take(made["reasons"]),
+        "as_if_live": pa.array(np.asarray(known.view(pa.int64())) >= stated_since[np.asarray(device)], pa.bool_()),
     }
-    return pa.table([columns[f.name] for f in FACTS], schema=FACTS)
+    return pa.table([made[f.name] for f in FACTS], schema=FACTS)
+
+
+_NUMBERS: Final = {
+    "lat": ("lat", 1e7),
+    "lon": ("lon", 1e7),
+    "uncertainty_m": ("uncertainty_cm", 100.0),
+    "started_uncertainty_s": ("start_width", 1000.0),
+    "ended_uncertainty_s": ("end_width", 1000.0),
+    "radius_m": ("radius_cm", 100.0),
+    "accuracy_m": ("accuracy_cm", 100.0),
+    "silence_s": ("silence", 1000.0),
+    "speed_before_mps": ("speed_before", 100.0),
+    "speed_after_mps": ("speed_after", 100.0),
+    "walked_m": ("walked_cm", 100.0),
+    "leg_distance_m": ("leg_cm", 100.0),
+    "leg_max_speed_mps": ("leg_speed", 100.0),
+    "return_m": ("return_cm", 100.0),
+    "next_leg_lat": ("next_lat", 1e7),
+    "next_leg_lon": ("next_lon", 1e7),
+}
+"""Columns that are a field divided by so much."""
+
+_MOMENTS: Final = {
+    "started_at": ("start", 1000.0),
+    "ended_at": ("end", 1000.0),
+    "available_at": ("known", 1.0),
+    "leg_started_at": ("leg_start", 1000.0),
+}
+"""Columns of microseconds that are a field times so much."""
+
+_COUNTS: Final = ("fixes", "leg_fixes", "leg_halts", "device", "reasons")
+
+_WORDS: Final = {
+    "kind": ("kind", KINDS),
+    "status": ("status", STATUSES),
+    "motion_before": ("motion_before", ACTIVITIES),
+    "motion_after": ("motion_after", ACTIVITIES),
+    "followed_by": ("followed", FOLLOWED),
+}
+"""Columns that are the word of so many."""
+
+
+@lru_cache(maxsize=1)
+def _plan() -> tuple[list[str], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Names of the columns that the kernel fills, its ``plan`` and ``scales``."""
+    scaled = [*_NUMBERS.items(), *_MOMENTS.items()]
+    plain = [*((name, (name, 1.0)) for name in _COUNTS), *((name, (field, 1.0)) for name, (field, _) in _WORDS.items())]
+    array = [0] * len(_NUMBERS) + [1] * len(_MOMENTS) + [2] * len(_COUNTS) + [3] * len(_WORDS)
+    place = [*range(len(scaled)), *range(len(_COUNTS)), *range(len(_WORDS))]
+    names, plan = [], []
+    for (name, (field, _)), which, k in zip([*scaled, *plain], array, place, strict=True):
+        dtype, offset = ROW.fields[field][:2]  # type: ignore[index]
+        names.append(name)
+        plan.append((dtype.itemsize, offset // dtype.itemsize, which, k))
+    return names, np.array(plan, np.int64), np.array([scale for _, (_, scale) in [*scaled, *plain]])
+
+
+def _columns(rows: Rows, kept: npt.NDArray[np.int64]) -> dict[str, pa.Array]:
+    """What the kernel makes of the rows at ``kept``, by the column's name; ``device`` and ``reasons`` as codes."""
+    names, plan, scales = _plan()
+    n = len(kept)
+    words = tuple(rows.view(f"i{size}").reshape(len(rows), ROW.itemsize // size) for size in (8, 4, 1))
+    wide = np.empty((len(_NUMBERS) + len(_MOMENTS), n))
+    narrow, codes = np.empty((len(_COUNTS), n), np.int32), np.empty((len(_WORDS), n), np.int8)
+    bits = np.zeros((len(names), (n + 7) // 8), np.uint8)
+    nulls = columns(words, kept, plan, scales, wide, narrow, codes, bits)
+    made = {}
+    for name, (_, _, array, k), valid, missing in zip(names, plan, bits, nulls, strict=True):
+        values = (wide, wide, narrow, codes)[array][k]
+        kind = (pa.float64(), TIME, pa.int32(), pa.int8())[array]
+        there = pa.py_buffer(valid) if missing else None
+        column = pa.Array.from_buffers(kind, n, [there, pa.py_buffer(values)], int(missing))
+        made[name] = pa.array(_WORDS[name][1], pa.string()).take(column) if name in _WORDS else column
+    return made
 
 
 def stated_since(records: Records, bounds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
