@@ -22,6 +22,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from bentos.http import CLOSE, HeaderList, HttpError, Reply, late, request_id
 from bentos.rounds import Rounds
+from bentos.silence import Silence
 
 Answer = Callable[[str, HeaderList, bytes, Sequence[Any] | None], Reply | None]
 """(path, headers, body, the peer's address) → the reply; None: this is to go uvicorn's way."""
@@ -72,6 +73,8 @@ class ShortWay:
 class Protocol(HttpToolsProtocol):
     """One connection."""
 
+    _silence: Silence
+
     def __init__(self, *arguments: Any, short: ShortWay, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._short = short
@@ -81,10 +84,6 @@ class Protocol(HttpToolsProtocol):
         self._logs = self.access_log and self.access_logger.isEnabledFor(logging.INFO)
         self._held: bytes | None = None
         """The body so far of a question that may go the short way; None: there is none."""
-        self._asking = False
-        """A request has begun to arrive and has not been answered the short way."""
-        self._quiet_since = 0.0
-        self._timer: TimerHandle | None = None
         self._heading = False
         """A head has begun to arrive."""
         self._head_bytes = 0
@@ -96,13 +95,14 @@ class Protocol(HttpToolsProtocol):
         super().connection_made(transport)
         if transport.get_extra_info("sslcontext") is None:
             self._fd = transport.get_extra_info("socket").fileno()
+        self._silence = Silence(self.loop, self.timeout_keep_alive, self._asks, transport.close)
 
     def on_message_begin(self) -> None:
         """A request begins; the scope it may never need is made in ``_usual``."""
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
-        self._asking = self._heading = True
+        self._heading = True
 
     def on_headers_complete(self) -> None:
         """Hold a question back until it is whole, if it may go the short way."""
@@ -161,14 +161,6 @@ class Protocol(HttpToolsProtocol):
         self._short.rounds.hurry(self)
         super().shutdown()
 
-    def timeout_keep_alive_handler(self) -> None:
-        """The client has been silent for long."""
-        uvicorns = self.timeout_keep_alive_task is not None
-        self._short.rounds.hurry(self)
-        if uvicorns and self.timeout_keep_alive_task is None:  # not silent after all
-            return
-        super().timeout_keep_alive_handler()
-
     def feed(self, data: bytes) -> None:
         """What was held back and is not whole by the end of ``data`` goes uvicorn's way after all."""
         if self.parser is None:  # the connection is gone
@@ -214,9 +206,9 @@ class Protocol(HttpToolsProtocol):
         """The end."""
         self._short.rounds.hurry(self)
         super().connection_lost(exc)
-        for timer in (self._timer, self._head_timer):
-            if timer is not None:
-                timer.cancel()
+        self._silence.cancel()
+        if self._head_timer is not None:
+            self._head_timer.cancel()
 
     def _let_go(self) -> None:
         body, self._held = self._held, None
@@ -254,22 +246,17 @@ class Protocol(HttpToolsProtocol):
     def _reply(self, reply: Reply) -> None:
         self._write(reply)
         self.server_state.total_requests += 1
-        self._asking = False
-        self._quiet_since = self.loop.time()
-        if self._timer is None:  # one that looks now and then, where uvicorn sets and cancels one with every request
-            self._timer = self.loop.call_later(self.timeout_keep_alive, self._look)
+        self._silence.since = self.loop.time()
 
-    def _look(self) -> None:
-        """End a connection that was kept alive for nothing, unless that is uvicorn's to see to."""
-        self._timer = None
+    def on_response_complete(self) -> None:
+        """Answered uvicorn's way."""
+        super().on_response_complete()
+        self._unset_keepalive_if_required()  # ours is there already
+        self._silence.since = self.loop.time()
+
+    def _asks(self) -> bool:
         self._short.rounds.hurry(self)
-        if self._timer is not None or self._asking or self.timeout_keep_alive_task is not None:
-            return
-        left = self._quiet_since + self.timeout_keep_alive - self.loop.time()
-        if left > 0:
-            self._timer = self.loop.call_later(left, self._look)
-        else:
-            self.timeout_keep_alive_handler()
+        return self._heading or not (self.cycle is None or self.cycle.response_complete)
 
 
 def _size(url: bytes, headers: HeaderList) -> int:

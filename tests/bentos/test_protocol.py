@@ -57,7 +57,7 @@ class Served:
         return Reply(status, said, dict(headers).get(b"x-request-id", b"-"), more)
 
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:
-        body, more = b"", True
+        body, more = b"", scope["path"] != "/long-unread"
         while more:
             message = await receive()
             body, more = body + message.get("body", b""), message.get("more_body", False)
@@ -244,6 +244,28 @@ def test_a_connection_kept_alive_for_nothing_ends(path: str) -> None:
         writer.close()
 
     Served(timeout_keep_alive=1).run(client)
+
+
+@pytest.mark.parametrize("answered", [None, SHORT, LONG, "/long-unread"])
+@pytest.mark.parametrize("sent", [b"", b"\r\n"], ids=["nothing", "empty lines"])
+def test_a_connection_that_asks_nothing_ends_whatever_else_it_sends(answered: str | None, sent: bytes) -> None:
+    async def client(served: Served) -> None:
+        loop = asyncio.get_running_loop()
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        if answered is not None:
+            body = b"unread" if answered == "/long-unread" else b"a"
+            writer.write(post(answered, body)[: -1 if body == b"unread" else None])
+            await replies(reader, 1)
+        began = loop.time()
+        gone = asyncio.create_task(reader.read())
+        while not gone.done() and loop.time() - began < 2:
+            writer.write(sent)
+            await asyncio.sleep(0.1)
+        assert gone.done()
+        assert 0.2 < loop.time() - began < 1.5
+        writer.close()
+
+    Served(timeout_keep_alive=0.5).run(client)
 
 
 def test_a_connection_in_use_does_not_end() -> None:
