@@ -46,6 +46,8 @@ class Admission:
             if server.should_exit:
                 return
             await asyncio.sleep(_LOOK_S)
+        if server.should_exit:
+            return
         self._server = server
         for its in server.servers:
             for theirs in its.sockets:

@@ -20,7 +20,7 @@ import ctypes
 import signal
 import socket
 import struct
-from collections.abc import Coroutine, Iterable, MutableMapping
+from collections.abc import Callable, Coroutine, Iterable, MutableMapping
 from types import FrameType
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ import structlog
 
 from bentos.admission import Admission
 from bentos.http import CLOSE, App, Receive, Scope, Send, json_of, request_id, send_json
+from bentos.opening import Opening
 from bentos.protocol import ShortWay
 
 log = structlog.get_logger(__name__)
@@ -84,12 +85,15 @@ def supervise() -> None:
 class Drain:
     """An ASGI app around a worker's whole app. Costs a call a request while nothing is being stopped."""
 
-    def __init__(self, app: App, short: ShortWay | None = None, *, workers: int = 1) -> None:
+    def __init__(
+        self, app: App, short: ShortWay | None = None, *, workers: int = 1, opening: Opening | None = None
+    ) -> None:
         """``short``: the way past this that uvicorn's connections are to have while nothing is being stopped.
-        ``workers``: how many share the port, with this one."""
+        ``workers``: how many share the port, with this one. ``opening``: when it begins to listen; None: at once."""
         self._workers = workers
         self._app = app
         self._short = short
+        self._opening = opening
         self._leaving = False
         self._admission: Admission | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -98,6 +102,8 @@ class Drain:
         """Hand on; while stopping, end the connection with the answer."""
         if scope["type"] == "lifespan":
             self._listen(asyncio.get_running_loop())
+            if self._opening is not None:
+                send = self._opening.held(send)
         elif self._leaving:
             send = _last(send)
             if scope.get("path") == "/readyz":
@@ -119,7 +125,7 @@ class Drain:
 
             def stop(number: int, frame: FrameType | None, theirs: Any = theirs, server: Any = server) -> None:
                 if self._leaving:  # told twice: at once, then
-                    theirs(number, frame)
+                    self._stop(lambda: theirs(number, frame))
                     return
                 self._leaving = True
                 if self._short is not None:
@@ -141,7 +147,7 @@ class Drain:
             await asyncio.sleep(LET_IN_S)
             if self._admission is not None:
                 self._admission.close()
-            for listening in server.servers:
+            for listening in getattr(server, "servers", ()):  # not there before it listens
                 listening.close()
             for _ in range(int(DRAIN_S / LOOK_S)):
                 if not server.server_state.connections:
@@ -149,7 +155,12 @@ class Drain:
                 await asyncio.sleep(LOOK_S)
             log.info("drained", connections_left=len(server.server_state.connections))
         finally:
-            stop()
+            self._stop(stop)
+
+    def _stop(self, stop: Callable[[], object]) -> None:
+        stop()
+        if self._opening is not None:  # after it: uvicorn must know that it is to end before it listens
+            self._opening.end()
 
 
 def _last(send: Send) -> Send:

@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 
 import structlog
@@ -27,12 +28,22 @@ from parked.clock import Clock, to_us
 from parked.errors import InternalError, NotFoundError
 from parked.pointer import Pointer, published
 from parked.settings import Settings
-from parked.worker_status import WorkerStatus, process_started, remove_status, sweep, workers_dir, write_status
+from parked.worker_status import (
+    WorkerStatus,
+    process_started,
+    remove_status,
+    siblings,
+    sweep,
+    workers_dir,
+    write_status,
+)
 
 log = structlog.get_logger(__name__)
 
 _TURN_S = 0.0002
 """How long another thread may hold the interpreter while the event loop waits for it."""
+_STUCK_S = 10.0
+"""After which a worker that cannot answer says so, though it may be only about to."""
 _NO_MODEL = "no model is published; run `parked train`, then `parked publish`"
 _WAITS = "it is loaded, and answers once the online store does and it passed its trial there"
 
@@ -63,7 +74,8 @@ class Runtime:
         self._settings = settings
         self._labels = labels
         self._store = StoreWatch(open_source, config.store_timeout_s)
-        self._frozen = False
+        self._frozen = self._looked = False
+        self._began = time.monotonic()
         self._status_dir = workers_dir(settings)
         self._status: WorkerStatus | None = None
         self._started = process_started(os.getpid())
@@ -139,6 +151,7 @@ class Runtime:
     def _look(self) -> None:
         self._store.look()
         self._watch.poll()
+        self._looked = True
         if not self._frozen and self._watch.current is not None:
             # What is alive now lives as long as the worker: the collector need not walk it at every full collection.
             gc.collect()
@@ -179,6 +192,16 @@ class Runtime:
             model = _NO_MODEL if watch.looked else "the published model is being loaded"
         reasons = tuple(dict.fromkeys(reason for reason in (store, model) if reason))
         return Readiness(store is None and watch.current is not None, reasons)
+
+    def stands_back(self) -> bool:
+        """Whether others had better answer: this worker cannot yet, and another of its server can, or it has not tried.
+
+        A store that is stuck while it is opened is waited for ``_STUCK_S``: then it is said why nothing is answered.
+        """
+        if self.readiness().ready:
+            return False
+        tried = self._looked or time.monotonic() - self._began > _STUCK_S
+        return not tried or any(worker.model_tag is not None for worker in siblings(self._status_dir))
 
     def _waits(self) -> str | None:
         """That a published model waits, and for what; None where none does."""

@@ -27,6 +27,7 @@ from bentos.messages import (
     WhereParkedRequest,
 )
 from bentos.messages_explain import CorrectAnswer, CorrectRequest, ExplainAnswer, ExplainRequest
+from bentos.opening import Opening
 from bentos.protocol import ShortWay
 from parked.tokens import EVERYTHING
 
@@ -41,6 +42,10 @@ def _worker() -> Runtime | None:
     return _runtime
 
 
+def _stands_back() -> bool:
+    return _runtime is not None and _runtime.stands_back()
+
+
 # New-style services ignore BENTOML_CONFIG_OPTIONS: everything is a decorator argument. Tracing and the access log
 # cost more than an answer, and the log would say who asked; each request holds a timer for its timeout.
 class Fronted(bentoml.Service):  # type: ignore[misc]
@@ -49,7 +54,9 @@ class Fronted(bentoml.Service):  # type: ignore[misc]
     def to_asgi(self, is_main: bool = True) -> App:
         """The worker's ASGI app."""
         door = Door(super().to_asgi(is_main), worker=_worker)
-        return Drain(door, ShortWay(SHORT, door.at_once, head_s=_CONFIG.timeout_s), workers=_CONFIG.workers)
+        short = ShortWay(SHORT, door.at_once, head_s=_CONFIG.timeout_s)
+        opening = Opening(_stands_back) if _CONFIG.workers > 1 else None
+        return Drain(door, short, workers=_CONFIG.workers, opening=opening)
 
     def has_custom_command(self) -> bool:
         """Asked by BentoML's supervisor when all is up, by its main thread: the moment to see to its stopping."""

@@ -60,12 +60,24 @@ def remove_status(folder: Path, pid: int) -> None:
 
 def process_started(pid: int) -> int | None:
     """Kernel ticks from boot to the process's start (field 22 of ``/proc/<pid>/stat``); None where it has ended."""
+    fields = _stat(pid)
+    return None if fields is None else int(fields[19])
+
+
+def process_parent(pid: int) -> int | None:
+    """Who started the process (field 4 of ``/proc/<pid>/stat``); None where it has ended."""
+    fields = _stat(pid)
+    return None if fields is None else int(fields[1])
+
+
+def _stat(pid: int) -> list[str] | None:
+    """From field 3 on: state, parent, ... None where the process has ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:
         return None
     fields = stat.rsplit(")", 1)[-1].split()  # the command, in parentheses, may hold anything
-    return None if fields[0] in "ZX" else int(fields[19])
+    return None if fields[0] in "ZX" else fields
 
 
 def sweep(folder: Path) -> None:
@@ -95,3 +107,9 @@ def live_workers(folder: Path) -> list[WorkerStatus]:
             if started is not None and started == status.started:
                 found.append(status)
     return sorted(found, key=lambda status: status.pid)
+
+
+def siblings(folder: Path) -> list[WorkerStatus]:
+    """What the other live workers report that this process's parent, their server, started."""
+    me, parent = os.getpid(), os.getppid()
+    return [status for status in live_workers(folder) if status.pid != me and process_parent(status.pid) == parent]
