@@ -13,6 +13,7 @@ import pytest
 
 from bentos import drain
 from bentos.drain import Drain, listen_no_more, supervise
+from bentos.opening import Opening
 
 
 @pytest.fixture
@@ -150,3 +151,26 @@ def test_nothing_of_others_is_touched() -> None:
     before = [signal.getsignal(number) for number in drain.SIGNALS]
     supervise()
     assert [signal.getsignal(number) for number in drain.SIGNALS] == before
+
+
+def test_a_worker_told_to_stop_before_it_listens_never_does(uvicorn: Uvicorn) -> None:
+    async def starting(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "lifespan.startup.complete"})
+
+    async def life() -> None:
+        del uvicorn.servers  # uvicorn makes them when it listens
+        told: list[str] = []
+
+        async def send(message: Any) -> None:
+            told.extend([*uvicorn.told, message["type"]])
+
+        worker = Drain(starting, opening=Opening(lambda: True))
+        start = asyncio.create_task(worker({"type": "lifespan"}, None, send))  # type: ignore[arg-type]
+        await asyncio.sleep(0.05)
+        assert told == []
+        os.kill(os.getpid(), signal.SIGTERM)
+        uvicorn.connections.clear()
+        await asyncio.wait_for(start, 5)
+        assert told == ["stop", "lifespan.startup.complete"]
+
+    asyncio.run(life())
