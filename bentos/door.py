@@ -28,7 +28,7 @@ from bentos.http import (
     json_of,
     late,
     media_type,
-    no_socket,
+    no_sockets,
     no_such_path,
     not_allowed,
     read_body,
@@ -62,8 +62,6 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer our own paths; hand BentoML its own; 404 the rest."""
-        if scope["type"] == "websocket" and "websocket.http.response" in scope.get("extensions", ()):
-            return await no_socket(receive, send, request_id(dict(scope["headers"])))
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         began = perf_counter()
@@ -73,7 +71,8 @@ class Door:
         ident = request_id(headers)
         worker = self._worker()
         bentomls = endpoint is None and (path in _BENTOML_PATHS or path.startswith(_BENTOML_PREFIXES))
-        if bentomls and scope["method"] in _READS:
+        handshake = scope["method"] == "GET" and headers.get(b"upgrade", b"").lower() == b"websocket"
+        if bentomls and scope["method"] in _READS and not handshake:
             if worker is not None:
                 worker.metrics.carry_over(len(self._begun))
             if path == "/metrics":
@@ -86,6 +85,8 @@ class Door:
         self._begun[task] = began
         extra: tuple[tuple[bytes, bytes], ...] = ()
         try:
+            if handshake:
+                raise no_sockets()
             if worker is None:
                 raise HttpError(503, "not_ready", "the service is starting; ask again", headers=SOON)
             if endpoint is not None:

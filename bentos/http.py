@@ -134,6 +134,11 @@ def no_such_path(paths: Iterable[str]) -> HttpError:
     return HttpError(404, "not_found", f"no such path; see /docs.json for {', '.join(paths)}")
 
 
+def no_sockets() -> HttpError:
+    """The answer to a WebSocket's handshake."""
+    return HttpError(404, "not_found", "there are no web sockets here; see /docs.json")
+
+
 def not_allowed(methods: Sequence[str]) -> HttpError:
     """Another method than a path has."""
     allowed = ", ".join(methods)
@@ -157,17 +162,6 @@ def json_of(answer: object) -> bytes:
     if isinstance(answer, BaseModel):
         return answer.__pydantic_serializer__.to_json(answer)
     return to_json(answer, inf_nan_mode="null")
-
-
-async def no_socket(receive: Receive, send: Send, ident: bytes) -> None:
-    """The answer to a WebSocket's handshake, where the server can give one (ASGI's ``websocket.http.response``)."""
-    await receive()
-    error = HttpError(404, "not_found", "there are no web sockets here; see /docs.json")
-
-    async def within(message: MutableMapping[str, Any]) -> None:
-        await send({**message, "type": f"websocket.{message['type']}"})
-
-    await send_json(within, error.status, error.body(), ident)
 
 
 async def send_json(

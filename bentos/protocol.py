@@ -4,7 +4,8 @@ A task, an ASGI scope and three messages are worth their price where an answer w
 for nothing, and that machinery costs a quarter of it (docs/adr/0015). So a question that is read whole in one piece is
 answered where it is read. Whatever is unusual (another path or method, HTTP/1.0, a body in pieces, a client that
 closes, reads slowly or expects ``100 Continue``, a question behind one that is still being answered) goes uvicorn's own
-way, and so does everything while a worker is being stopped.
+way, and so does everything while a worker is being stopped. Only what is no request for this server (no HTTP, a head
+too large or too late, a tunnel) is refused here.
 """
 
 # mypy: disable-error-code="misc"
@@ -16,25 +17,19 @@ import os
 from asyncio.events import TimerHandle
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from bentos.http import CLOSE, HeaderList, HttpError, Reply, late, request_id
+from bentos.http import HeaderList, HttpError, Reply, late, request_id
+from bentos.refusals import HEAD_BYTES, NO_HTTP, NO_TUNNEL, TOO_LONG, head_size
 from bentos.rounds import Rounds
 from bentos.silence import Silence
+from bentos.upgrade import new_parser, plain_head
 
 Answer = Callable[[str, HeaderList, bytes, Sequence[Any] | None], Reply | None]
 """(path, headers, body, the peer's address) → the reply; None: this is to go uvicorn's way."""
-
-
-HEAD_BYTES: Final = 32_768
-"""Of a request's line and headers. Tokens and ids take less than one thousand."""
-
-
-_TOO_LONG: Final = HttpError(
-    431, "head_too_large", f"the request's headers are larger than {HEAD_BYTES} bytes", headers=(CLOSE,)
-)
 
 
 class ShortWay:
@@ -89,6 +84,8 @@ class Protocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._head_timer: TimerHandle | None = None
         self._refusal: HttpError | None = None
+        self._plain_head: bytes | None = None
+        """Of a request that asks for another protocol: what to read in its place."""
 
     def connection_made(self, transport: Any) -> None:
         """The beginning."""
@@ -108,14 +105,15 @@ class Protocol(HttpToolsProtocol):
         """Hold a question back until it is whole, if it may go the short way."""
         parser = self.parser
         self._heading = False
-        if self._head_bytes > HEAD_BYTES and _size(self.url, self.headers) > HEAD_BYTES:
-            self._refusal, self._held = _TOO_LONG, b""
+        if self._head_bytes > HEAD_BYTES and head_size(self.url, self.headers) > HEAD_BYTES:
+            self._refusal, self._held = TOO_LONG, b""
+        elif parser.should_upgrade():
+            self._asks_for_another()
         elif (
             self.url in self._short.paths
             and parser.get_method() == b"POST"
             and parser.get_http_version() == "1.1"
             and parser.should_keep_alive()
-            and not parser.should_upgrade()
             and not self.expect_100_continue
             and not self.flow.write_paused
             and (self.cycle is None or self.cycle.response_complete)
@@ -144,7 +142,7 @@ class Protocol(HttpToolsProtocol):
                 self._reply(reply)
                 return
             self._let_go()
-        if self._refusal is None:
+        if self._refusal is None and self._plain_head is None:
             super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
@@ -166,7 +164,7 @@ class Protocol(HttpToolsProtocol):
         if self.parser is None:  # the connection is gone
             return
         self._head_bytes = self._head_bytes + len(data) if self._heading else len(data)
-        super().data_received(data)
+        self._parse(data)
         if self._held is not None and self._refusal is None:
             if self.transport.is_closing():  # what came was no HTTP; it has been told so
                 self._held = None
@@ -175,14 +173,34 @@ class Protocol(HttpToolsProtocol):
         if self._heading or self._head_timer is not None or self._refusal is not None:
             self._head_left_open()
 
-    def send_400_response(self, msg: str) -> None:
-        """What came is no HTTP."""
-        self._refuse(HttpError(400, "invalid_http", msg, headers=(CLOSE,)))
+    def _parse(self, data: bytes) -> None:
+        anew = 0
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserError:
+                self._refuse(NO_HTTP)
+            except httptools.HttpParserUpgrade as upgrade:
+                (end,) = upgrade.args  # of the head
+                head, self._plain_head = self._plain_head, None
+                if head is not None and end > anew:
+                    self.parser = new_parser(self)
+                    data, anew = head + data[end:], len(head)
+                    continue
+                self._refuse(self._refusal or NO_HTTP)
+            return
+
+    def _asks_for_another(self) -> None:
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        if method == b"CONNECT":
+            self._refusal, self._held = NO_TUNNEL, b""
+        else:
+            self._plain_head = plain_head(method, self.url, version, self.headers)
 
     def _head_left_open(self) -> None:
         """See to a head that is not whole, or was until now, or is too long."""
         if self._heading and self._head_bytes > 2 * HEAD_BYTES:
-            self._refusal = _TOO_LONG
+            self._refusal = TOO_LONG
         if self._refusal is not None:
             self._refuse(self._refusal)
         if self._heading and self._refusal is None and not self.transport.is_closing():
@@ -257,7 +275,3 @@ class Protocol(HttpToolsProtocol):
     def _asks(self) -> bool:
         self._short.rounds.hurry(self)
         return self._heading or not (self.cycle is None or self.cycle.response_complete)
-
-
-def _size(url: bytes, headers: HeaderList) -> int:
-    return len(url) + sum(len(name) + len(value) for name, value in headers)

@@ -168,17 +168,32 @@ def test_what_bentoml_does_not_find_is_told_in_our_shape(hostile: httpx.Client, 
     assert hostile.head(path).status_code == 404
 
 
+SOCKET = {
+    "connection": "Upgrade",
+    "upgrade": "websocket",
+    "sec-websocket-version": "13",
+    "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
 @pytest.mark.parametrize("path", ["/", "/where_parked", "/nope"])
-def test_a_web_socket_is_told_that_there_is_none(hostile: httpx.Client, path: str) -> None:
-    asks = {
-        "connection": "Upgrade",
-        "upgrade": "websocket",
-        "sec-websocket-version": "13",
-        "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
-    }
-    reply = hostile.get(path, headers=asks)
+@pytest.mark.parametrize("without", [None, "sec-websocket-version", "sec-websocket-key"])
+def test_a_web_socket_is_told_that_there_is_none(hostile: httpx.Client, path: str, without: str | None) -> None:
+    reply = hostile.get(path, headers={name: value for name, value in SOCKET.items() if name != without})
     assert refused(reply, 404) == "not_found"
     assert reply.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    "wish", [SOCKET, {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c"}], ids=["ws", "h2c"]
+)
+def test_a_question_that_would_rather_speak_another_protocol_is_answered_in_this_one(
+    hostile: httpx.Client, wish: dict[str, str]
+) -> None:
+    for _ in range(2):
+        reply = hostile.post("/where_parked", json=VALID["/where_parked"], headers=wish)
+        assert (reply.status_code, reply.json()["state"]) == (200, "parked")
+    assert hostile.post("/confirm", json=VALID["/confirm"], headers=wish).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from bentos.admission import Admission
 from bentos.http import HeaderList, Reply
-from bentos.protocol import HEAD_BYTES, ShortWay
+from bentos.protocol import ShortWay
+from bentos.refusals import HEAD_BYTES
 
 SHORT, LONG = "/short", "/long"
 
@@ -107,15 +108,20 @@ async def replies(reader: asyncio.StreamReader, count: int) -> list[tuple[int, d
     return told
 
 
+OTHER_PROTOCOL = ("connection: Upgrade, HTTP2-Settings", "upgrade: h2c", "http2-settings: AAMAAABkAAQ")
 REQUEST = st.tuples(
-    st.sampled_from([SHORT, LONG, SHORT + "?x=1"]), st.sampled_from([b"", b"hello", b"wait", b"bad", b"y" * 3000])
+    st.sampled_from([SHORT, LONG, SHORT + "?x=1"]),
+    st.sampled_from([b"", b"hello", b"wait", b"bad", b"y" * 3000]),
+    st.sampled_from([(), (), OTHER_PROTOCOL]),
 )
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(REQUEST, min_size=1, max_size=8), st.data())
-def test_replies_come_in_order_however_requests_are_cut(asked: list[tuple[str, bytes]], data: st.DataObject) -> None:
-    wire = b"".join(post(path, body, str(n)) for n, (path, body) in enumerate(asked))
+def test_replies_come_in_order_however_requests_are_cut(
+    asked: list[tuple[str, bytes, tuple[str, ...]]], data: st.DataObject
+) -> None:
+    wire = b"".join(post(path, body, str(n), *more) for n, (path, body, more) in enumerate(asked))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(wire)), max_size=6)))
 
     async def client(served: Served) -> None:
@@ -127,7 +133,7 @@ def test_replies_come_in_order_however_requests_are_cut(asked: list[tuple[str, b
             await asyncio.sleep(0.001)
         told = await replies(reader, len(asked))
         writer.close()
-        for n, ((path, body), (_, headers, said)) in enumerate(zip(asked, told, strict=True)):
+        for n, ((path, body, _), (_, headers, said)) in enumerate(zip(asked, told, strict=True)):
             assert headers[b"x-request-id"] == str(n).encode()
             assert said == path.removesuffix("?x=1").encode() + b" " + body
         assert len(served.by) == len(asked)
@@ -145,7 +151,10 @@ def test_replies_come_in_order_however_requests_are_cut(asked: list[tuple[str, b
         (post(SHORT, b"", method="GET"), "long"),
         (post(SHORT, b"a", version="1.0"), "long"),
         (post(SHORT, b"a", "-", "connection: close"), "long"),
-        (post(SHORT, b"a", "-", "upgrade: h2c", "connection: upgrade"), "long"),
+        (post(SHORT, b"a", "-", "upgrade: h2c", "connection: close, upgrade"), "long"),
+        (post(SHORT, b"a", "-", "upgrade: h2c", "connection: upgrade", version="1.0"), "long"),
+        (post(SHORT, b"a", "-", *OTHER_PROTOCOL), "short"),
+        (post(SHORT, b"a", "-", "upgrade: websocket", "connection: Upgrade", "sec-websocket-version: 13"), "short"),
     ],
 )
 def test_what_is_unusual_goes_uvicorns_way(sent: bytes, way: str) -> None:
@@ -155,7 +164,7 @@ def test_what_is_unusual_goes_uvicorns_way(sent: bytes, way: str) -> None:
         ((status, headers, _),) = await replies(reader, 1)
         assert (status, served.by) == (200, [way])
         assert b"date" in headers
-        if b"connection: close" in sent or b"HTTP/1.0" in sent:
+        if b"close" in sent or b"HTTP/1.0" in sent:
             assert await reader.read() == b""
         writer.close()
 
@@ -227,6 +236,20 @@ def test_what_is_no_http_is_400_and_the_end() -> None:
         writer.write(post(SHORT, b"a")[:-1])
         writer.close()
         assert served.by == ["short"]
+
+    Served().run(client)
+
+
+@pytest.mark.parametrize("target", ["/short", "example.org:443"])
+def test_a_tunnel_is_400_and_the_end(target: str) -> None:
+    async def client(served: Served) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(post(target, b"", method="CONNECT") + post(SHORT, b"a"))
+        ((status, _, said),) = await replies(reader, 1)
+        assert (status, json.loads(said)["error"]["code"]) == (400, "invalid_http")
+        assert await reader.read() == b""
+        assert served.by == []
+        writer.close()
 
     Served().run(client)
 
