@@ -17,6 +17,7 @@ from ingestion.raw.known import Known
 from ingestion.raw.seen import UNKNOWN, Mask, best_of_each, ranks_of
 from ingestion.raw.segments import EARLIER, SCHEMAS, Segment, write_segment
 from ingestion.raw.validate import Checked, check_fixes, check_motion, refusals
+from ingestion.readers.parsing import in_calendar
 from ingestion.readers.port import Batch, Malformed, as_payload
 from ingestion.readers.records import LAST_US
 from parked.opsdb.tables import QuarantinedRecord
@@ -147,8 +148,18 @@ class Run:
 
 
 def candidates_of(batch: Batch) -> list[tuple[str, pa.Table]]:
-    """The candidates of each kind that has any."""
-    return [(kind, table) for kind, table in (("fixes", batch.fixes), ("motion", batch.motion)) if table.num_rows]
+    """The candidates of each kind that has any, their clocks held at years 1-9999: accept rules refuse what lies there,
+    and must be able to say it.
+    """
+    found = [(kind, table) for kind, table in (("fixes", batch.fixes), ("motion", batch.motion)) if table.num_rows]
+    return [(kind, _printable(table)) for kind, table in found]
+
+
+def _printable(candidates: pa.Table) -> pa.Table:
+    for place, column in enumerate(candidates.schema):
+        if pa.types.is_timestamp(column.type):
+            candidates = candidates.set_column(place, column, in_calendar(candidates.column(place)))
+    return candidates
 
 
 def _payload_of(candidates: pa.Table) -> Callable[[int], str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +69,18 @@ def as_utc_us(column: pa.Array) -> pa.Array:
     if column.type.unit == "ns":
         return pc.divide(counts, 1_000).cast(TIME)
     factor = _US_PER[column.type.unit]
+    return pc.multiply(_held(counts, factor), factor).cast(TIME)
+
+
+def in_calendar(times: pa.ChunkedArray) -> pa.ChunkedArray:
+    """``timestamp[us, UTC]`` held at years 1-9999, which is all that can be written out; usually nothing to do."""
+    counts = times.cast(pa.int64())
+    span = pc.min_max(counts)
+    if span["min"].as_py() is None or FIRST_US <= span["min"].as_py() <= span["max"].as_py() <= LAST_US:
+        return times
+    return _held(counts, 1).cast(times.type)
+
+
+def _held(counts: Any, factor: int) -> Any:
     held = pc.min_element_wise(counts, LAST_US // factor, skip_nulls=False)
-    held = pc.max_element_wise(held, FIRST_US // factor, skip_nulls=False)
-    return pc.multiply(held, factor).cast(TIME)
+    return pc.max_element_wise(held, FIRST_US // factor, skip_nulls=False)

@@ -11,6 +11,7 @@ receipt. ``label`` is a person's judgment, not a measurement: not read here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +31,10 @@ from parked.schemas import TIME
 COLUMNS: Final = ("TripID", "lon", "lat", "time", "speed_kmh")
 ZONE: Final = "Europe/Berlin"
 _WENT_BACK: Final = pd.Timedelta(minutes=30)
+
+_FIRST: Final = pa.scalar(datetime(1700, 1, 1), pa.timestamp("us"))  # noqa: DTZ001
+_LAST: Final = pa.scalar(datetime(2260, 1, 1), pa.timestamp("us"))  # noqa: DTZ001
+"""Wall times beyond are held at these, for the accept rules to refuse: pandas' zones know no others."""
 
 
 class Start2ParkReader:
@@ -93,6 +98,7 @@ def _batch(rows: TextRows, device: str | None, *, alone: bool = False) -> Batch:
 
     local, unreadable = cast_cells(text["time"], pa.timestamp("us"))
     note(unreadable, Reason.BAD_TIME, "time")
+    local = pc.max_element_wise(pc.min_element_wise(local, _LAST, skip_nulls=False), _FIRST, skip_nulls=False)
     utc = to_utc(local.to_pandas(), text["TripID"].to_pandas())
     never = utc.isna().to_numpy() & ~np.asarray(pc.is_null(local).to_numpy(zero_copy_only=False), dtype=np.bool_)
     note(never, Reason.LOCAL_TIME_SKIPPED, "time")
