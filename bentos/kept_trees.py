@@ -80,10 +80,12 @@ def _what_it_holds_for(folder: Path) -> str:
 
 @lru_cache(maxsize=1)
 def _ours() -> str:
-    """The code that proves and evaluates, the libraries below it, the processor."""
+    """The code that lets a model pass, proves and evaluates it, the libraries below it, the processor."""
     from llvmlite import binding
 
-    sources = [sha256_of(Path(__file__).with_name(name)) for name in ("proof.py", "trees.py", "tree_kernel.py")]
+    sources = [
+        sha256_of(Path(__file__).with_name(name)) for name in ("genuine.py", "proof.py", "trees.py", "tree_kernel.py")
+    ]
     versions = [version(name) for name in ("catboost", "numba", "llvmlite", "numpy")]
     return " ".join([*sources, *versions, binding.get_host_cpu_name()])
 

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import structlog
 
+from bentos.genuine import MANIFEST_FILE
 from bentos.scorer import Scorer, model_dir_of
 from bentos.trees import NotOursError, Trees, compile_trees
 from parked.errors import NotFoundError
@@ -79,7 +80,7 @@ def real_rows(settings: Settings, scorer: Scorer) -> list[list[object]]:
     A manifest or file that is here and cannot be read is told in the log: the proof then rests on made rows alone.
     """
     try:
-        manifest = json.loads((model_dir_of(settings, scorer.tag) / "manifest.json").read_bytes())
+        manifest = json.loads((model_dir_of(settings, scorer.tag) / MANIFEST_FILE).read_bytes())
         file = pq.ParquetFile(settings.manifests_dir / Path(manifest["recipe"]["rows"]["file"]).name)
         table = file.read(columns=scorer.card.features).select(scorer.card.features)
     except (FileNotFoundError, NotFoundError):

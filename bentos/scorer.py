@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from bentos.genuine import require_genuine
 from bentos.trees import Floats, NotOursError, Trees, getter
 from parked.errors import InternalError, NotFoundError
 from parked.model_card import ModelCard
@@ -213,7 +214,10 @@ def card_of(model_dir: Path, tag: str) -> tuple[ModelCard, tuple[int, ...]]:
 
 
 def catboost_model(model_dir: Path, tag: str, card: ModelCard) -> Any:
-    """The ``catboost.CatBoost`` of a folder. Raises InternalError where it is damaged or ``card`` is another's."""
+    """The ``catboost.CatBoost`` of a folder.
+
+    Raises InternalError where it is damaged, ``card`` is another's, or they are not what was trained as ``tag``.
+    """
     import catboost  # here, not above: BentoML's supervisor imports the service and never scores
 
     model = catboost.CatBoost()
@@ -221,6 +225,7 @@ def catboost_model(model_dir: Path, tag: str, card: ModelCard) -> Any:
         model.load_model(str(model_dir / MODEL_FILE))
     except catboost.CatBoostError as error:
         raise InternalError(f"model {tag}: damaged {MODEL_FILE}") from error
+    require_genuine(model_dir / MODEL_FILE, tag, card)
     names = list(model.feature_names_)
     if names != card.features:
         odd = next(
