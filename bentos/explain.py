@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
+import structlog
+
 from bentos.logged import AnswerLog, LoggedCandidate
 from bentos.messages import ModelRef
 from bentos.messages_explain import ExplainAnswer, Explained, ExplainRequest, Reason
@@ -20,6 +22,8 @@ from bentos.scorer import Scorer
 from feature_repo.declare import DECLARED, declared
 from parked.errors import InternalError, NotFoundError
 from parked.tokens import Grant
+
+log = structlog.get_logger(__name__)
 
 MODELS: Final = 4
 """Models kept loaded for explaining; a past answer may be of one that is no longer champion."""
@@ -46,20 +50,22 @@ class Explainer:
     """Explains past answers. Blocks for tens of milliseconds: on a thread of its own."""
 
     def __init__(self, answers: AnswerLog, load: Callable[[str], Scorer]) -> None:
-        """``load``: model tag → scorer; raises NotFoundError where the store no longer has it."""
+        """``load``: model tag → scorer; raises NotFoundError where the store no longer has it, InternalError where what
+        it has is damaged."""
         self._answers = answers
         self._load = lru_cache(maxsize=MODELS)(load)
 
     def explain(self, request: ExplainRequest, grant: Grant) -> ExplainAnswer:
         """Why the answer was given, for the candidates of devices that ``grant`` is for.
 
-        Raises UnknownAnswerError (also where its model is gone), NotReadyError, and InternalError where the model does
-        not give the answered probabilities again.
+        Raises UnknownAnswerError (also where its model is gone or damaged), NotReadyError, and InternalError where the
+        model does not give the answered probabilities again.
         """
         logged = self._answers.find(request.answer_id, grant.allows)
         scorer = self.scorer(logged.model_tag)
         again = scorer.score([candidate.features for candidate in logged.candidates])
         if again != [candidate.probability for candidate in logged.candidates]:
+            self._load.cache_clear()  # what is not the model that answered is not kept in its place
             raise InternalError(f"answer {logged.answer_id}: {logged.model_tag} does not give its probabilities again")
         values = shap_values(scorer, logged.candidates)
         return ExplainAnswer(
@@ -76,11 +82,14 @@ class Explainer:
         )
 
     def scorer(self, tag: str) -> Scorer:
-        """A model by its tag. Raises UnknownAnswerError where the store no longer has it."""
+        """A model by its tag. Raises UnknownAnswerError where the store no longer has it, or has it damaged."""
         try:
             return self._load(tag)
         except NotFoundError:
             raise UnknownAnswerError("the model that gave this answer is no longer kept") from None
+        except InternalError as error:
+            log.error("past_model_damaged", model=tag, why=str(error))
+            raise UnknownAnswerError("the model that gave this answer is damaged where it is kept") from None
 
 
 def shap_values(scorer: Scorer, candidates: Sequence[LoggedCandidate]) -> list[list[float]]:

@@ -81,6 +81,32 @@ def test_an_answer_of_a_model_since_replaced_is_explained_by_that_model(served: 
     assert told["candidates"][1]["probability"] == answer["probability"] != ask(client)["probability"]
 
 
+def test_an_answer_whose_model_is_damaged_says_so_and_is_explained_when_it_is_put_back(
+    served: Served, client: httpx.Client
+) -> None:
+    tag = write_model(served.settings, "to-be-damaged", calibration_slope=0.5)
+    publish(served.settings, tag, ask(client)["model"]["generation"] + 1)
+    until(lambda: client.get("/model").json()["model"]["tag"] == tag)
+    answer = ask(client)
+    file = model_dir_of(served.settings, tag) / "model.cbm"
+    whole = file.read_bytes()
+    another = model_dir_of(served.settings, write_model(served.settings, "not-it", calibration_slope=9.0))
+    card = file.with_name("card.json").read_bytes()
+    try:
+        file.write_bytes(whole[:1000])
+        for path, more in (("/explain", {}), ("/correct", {"wrong": True})):
+            reply = client.post(path, json={"answer_id": answer["answer_id"], **more})
+            assert code(reply) == (404, "unknown_answer")
+            assert "damaged" in reply.json()["error"]["message"]
+        file.write_bytes(whole)
+        file.with_name("card.json").write_bytes((another / "card.json").read_bytes())
+        assert client.post("/explain", json={"answer_id": answer["answer_id"]}).status_code == 500
+    finally:
+        file.write_bytes(whole)
+        file.with_name("card.json").write_bytes(card)
+    assert client.post("/explain", json={"answer_id": answer["answer_id"]}).json()["reproduced"] is True
+
+
 def test_what_nobody_was_answered_is_a_typed_404(client: httpx.Client) -> None:
     for answer_id in ("never", "f" * 32, LONG_AGO(True), "0" * 32, "Ä" * 32):
         reply = client.post("/explain", json={"answer_id": answer_id})
