@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 from asyncio.events import TimerHandle
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -30,6 +31,11 @@ from bentos.upgrade import new_parser, plain_head
 
 Answer = Callable[[str, HeaderList, bytes, Sequence[Any] | None], Reply | None]
 """(path, headers, body, the peer's address) → the reply; None: this is to go uvicorn's way."""
+
+
+UNREAD_S = 20.0
+"""How long a client may take nothing of what is sent to it. Whoever does not read would be kept for ever: what is
+written is waited for, also by what closes a connection."""
 
 
 class ShortWay:
@@ -90,8 +96,11 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """The beginning."""
         super().connection_made(transport)
+        theirs = transport.get_extra_info("socket")
+        with contextlib.suppress(OSError):  # no TCP
+            theirs.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNREAD_S * 1000))
         if transport.get_extra_info("sslcontext") is None:
-            self._fd = transport.get_extra_info("socket").fileno()
+            self._fd = theirs.fileno()
         self._silence = Silence(self.loop, self.timeout_keep_alive, self._asks, transport.close)
 
     def on_message_begin(self) -> None:

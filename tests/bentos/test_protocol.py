@@ -14,6 +14,7 @@ import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bentos import protocol
 from bentos.admission import Admission
 from bentos.http import HeaderList, Reply
 from bentos.protocol import ShortWay
@@ -64,7 +65,7 @@ class Served:
             body, more = body + message.get("body", b""), message.get("more_body", False)
         self.by.append("long")
         ident = dict(scope["headers"]).get(b"x-request-id", b"-")
-        said = scope["path"].encode() + b" " + body
+        said = scope["path"].encode() + b" " + body * (5_000_000 if body == b"big" else 1)
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(said)),
@@ -194,6 +195,29 @@ def test_a_reply_larger_than_the_socket_takes_comes_whole_and_in_its_place() -> 
         assert [said for *_, said in told] == [b"/short a", b"/short " + b"big" * 5_000_000, b"/short b"]
         assert served.by == ["short", "short", "long"]
         writer.close()
+
+    Served().run(client)
+
+
+@pytest.mark.parametrize("path", [SHORT, LONG])
+def test_who_takes_nothing_of_the_answers_is_let_go(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "UNREAD_S", 0.5)
+
+    async def client(served: Served) -> None:
+        connections = served.server.server_state.connections
+        with socket.create_connection(("127.0.0.1", served.port)) as asking:
+            asking.setblocking(False)
+            while not connections:
+                await asyncio.sleep(0.01)
+            (connection,) = connections
+            for _ in range(4):
+                asking.sendall(post(path, b"big"))
+                await asyncio.sleep(0.1)
+            assert connection.transport.get_write_buffer_size() > 0
+            end = asyncio.get_running_loop().time() + 15
+            while connections and asyncio.get_running_loop().time() < end:
+                await asyncio.sleep(0.05)
+            assert not connections
 
     Served().run(client)
 
