@@ -24,7 +24,7 @@ from bentos.row_kernel import NEW_WORD
 from bentos.scorer import Fed, Scorer
 from feature_repo.asked import ASKED, ASKED_INPUTS, ask
 from feature_repo.declare import CANDIDATE, DEVICE, PLACE
-from feature_repo.packed import LONGEST_KEY, PackedRows, key_of, view_of
+from feature_repo.packed import EMPTY, LONGEST_KEY, PackedRows, key_of, view_of
 from feature_repo.services import SERVICES
 from feature_repo.store import lmdb_folder, project
 from parked.errors import NotFoundError
@@ -71,7 +71,6 @@ class LmdbSource(FeatureSource):
         """
         self._rows = rows
         self._view = {view: view_of(project, view) for view in _VIEWS}
-        self._prefixes = tuple(self._view[view] for view in _VIEWS)
         self._fields = {view: rows.fields(self._view[view]) for view in _VIEWS}
         bare = [view for view, fields in self._fields.items() if not fields]
         if bare:
@@ -94,9 +93,8 @@ class LmdbSource(FeatureSource):
 
     def devices(self, device_ids: Sequence[str]) -> list[DeviceFacts | None]:
         """One entry per id, in order; None for a device without a ``device_state``."""
-        view = self._view[DEVICE]
-        rows = self._rows.stored([key_of(view, (device_id,)) for device_id in device_ids])
-        return [None if row is None else self._facts(name, row) for name, row in zip(device_ids, rows, strict=True)]
+        (rows,) = self._rows.stored({self._view[DEVICE]: [key_of((device_id,)) for device_id in device_ids]})
+        return [None if row == EMPTY else self._facts(name, row) for name, row in zip(device_ids, rows, strict=True)]
 
     def sample(self, asked_at_us: int) -> list[CandidateKey]:
         """The candidates of the first phone that has any, if one of the first hundred does."""
@@ -127,21 +125,16 @@ class LmdbSource(FeatureSource):
     def values(self, service: str, names: Sequence[str], keys: Sequence[CandidateKey]) -> list[Values]:
         """The features ``names`` of FeatureService ``service``, one row per key, in order. Raises NotFoundError."""
         plan = self._plan(service, names)
-        candidate, device, place = (self._view[view] for view in _VIEWS)
-        wanted: dict[bytes, int] = {}
-        triples = []
-        for device_id, candidate_id, cell, *_ in keys:
-            triples.append(
-                (
-                    wanted.setdefault(key_of(candidate, (candidate_id,)), len(wanted)),
-                    wanted.setdefault(key_of(device, (device_id,)), len(wanted)),
-                    wanted.setdefault(key_of(place, (cell, device_id)), len(wanted)),
-                )
-            )
-        found = self._rows.rows(list(wanted))
+        found = self._rows.rows(
+            {
+                self._view[CANDIDATE]: [key_of((key.candidate_id,)) for key in keys],
+                self._view[DEVICE]: [key_of((key.device_id,)) for key in keys],
+                self._view[PLACE]: [key_of((key.device_id, key.cell)) for key in keys],
+            }
+        )
         rows = [
-            self._whole(CANDIDATE, found[c]) + self._whole(DEVICE, found[d]) + self._whole(PLACE, found[p])
-            for c, d, p in triples
+            self._whole(CANDIDATE, candidate) + self._whole(DEVICE, device) + self._whole(PLACE, place)
+            for candidate, device, place in zip(*(found[self._view[view]] for view in _VIEWS), strict=True)
         ]
         if not plan.asked:
             return [plan.pick(row) for row in rows]
@@ -159,22 +152,29 @@ class LmdbSource(FeatureSource):
         packed = self._packed.get(scorer)
         if packed is None:
             packed = self._packed[scorer] = PackedScorer(scorer, scorer.trees, self._fields)
-        candidate, device, place = self._prefixes
-        wanted: list[bytes | tuple[bytes]] = []
         fresh: list[bool] = []
+        names: list[bytes] = []
+        devices: list[bytes] = []
+        candidates: list[bytes] = []
+        places: list[bytes] = []
         before, owner = None, b""
         for device_id, candidate_id, cell, _, row in keys:
             fresh.append(device_id != before)
             if device_id != before:
                 before, name = device_id, device_id.encode()
                 owner = b"%d:%b" % (len(name), name)
-                wanted.append((row,) if row else device + name)
+                names.append(name)
+                devices.append(row)
             where = cell.encode()
-            wanted.append(candidate + candidate_id.encode())
-            wanted.append(b"%b%d:%b%b" % (place, len(where), where, owner))
-        if max(map(len, wanted)) > LONGEST_KEY:
+            candidates.append(candidate_id.encode())
+            places.append(b"%b%d:%b" % (owner, len(where), where))
+        if max(map(len, chain(names, candidates, places))) > LONGEST_KEY:
             return super().evaluate(scorer, keys)
-        told = packed.evaluate(self._rows.joined(wanted), fresh, [key[3] for key in keys])
+        wanted = {self._view[CANDIDATE]: candidates, self._view[PLACE]: places}
+        if not all(devices):
+            wanted[self._view[DEVICE]] = names
+        found = self._rows.stored(wanted)
+        told = packed.evaluate(found[2] if found[2:] else devices, found[0], found[1], fresh, [key[3] for key in keys])
         if not isinstance(told, int):
             return told
         slowly = super().evaluate(scorer, keys)

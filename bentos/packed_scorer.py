@@ -67,19 +67,24 @@ class PackedScorer:
         self.learn([[word] * len(text) for word in _FIRST_WORDS])
 
     def evaluate(
-        self, blob: bytearray, fresh: Sequence[bool], asked_us: Sequence[int]
+        self,
+        devices: Sequence[bytes],
+        candidates: Sequence[bytes],
+        places: Sequence[bytes],
+        fresh: Sequence[bool],
+        asked_us: Sequence[int],
     ) -> tuple[list[float], Fed] | int:
         """Probabilities of n candidates and what the model was fed; or why the kernel will not (its status).
 
-        ``blob``: packed rows one after another, as ``row_kernel.score_rows`` takes them; ``fresh``: (n,), where a
-        device's row comes first; ``asked_us``: (n,), microseconds since the epoch.
+        ``candidates``, ``places``: (n,) packed rows; ``devices``: a row where ``fresh`` (n,): of this candidate and the
+        next ones; ``asked_us``: (n,), microseconds since the epoch.
         """
         count = len(fresh)
         numbers = np.empty((count, self._trees.width))
         codes = np.empty((count, self._texts), np.int16)
         margins = np.empty(count)
         status = kernel.score_rows(
-            np.frombuffer(blob, np.uint8),
+            *(np.frombuffer(bytearray().join(rows), np.uint8) for rows in (devices, candidates, places)),
             np.array(fresh, dtype=np.uint8),
             np.array(asked_us, dtype=np.int64),
             *self._rows,

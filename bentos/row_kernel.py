@@ -39,7 +39,7 @@ _US_A_DEGREE = 240_000_000.0
 _EXACT = 1 << 53
 
 _SIGNATURE = (
-    "i8(u1[::1], u1[::1], i8[::1], i4[:, ::1], i4[:, ::1], i4[::1],"  # rows; what they are
+    "i8(u1[::1], u1[::1], u1[::1], u1[::1], i8[::1], i4[:, ::1], i4[:, ::1], i4[::1],"  # rows; what they are
     " i4[::1], i4[:, ::1], i8[:, ::1], f8[:, ::1],"  # words
     " i4[::1], u4[::1], f4[::1], u4[::1], i4[::1], f8[::1], f8, f8,"  # trees
     " f8[:, ::1], i2[:, ::1], f8[::1])"  # out
@@ -117,15 +117,16 @@ def _seconds(later: int, earlier: int) -> float:
 
 @numba.njit(_SIGNATURE, cache=True, nogil=True, error_model="numpy")
 def score_rows(
-    blob: Any, fresh: Any, asked_us: Any, target: Any, role: Any, asked_columns: Any,
+    devices: Any, candidates: Any, places: Any, fresh: Any, asked_us: Any, target: Any, role: Any, asked_columns: Any,
     word_from: Any, spans: Any, words: Any, word_columns: Any,
     nan_is_high: Any, column: Any, above: Any, splits: Any, depth: Any, leaves: Any, scale: float, bias: float,
     out: Any, codes: Any, scores: Any,
 ) -> int:  # fmt: skip
     """Margins of n candidates into ``scores`` (n,), what the trees were given into ``out`` (n, width) and ``codes``.
 
-    ``blob``: rows one after another: where ``fresh[i]``, a device's; then candidate i's and its place's. Rows nobody
-    has are empty arrays. ``target`` and ``role`` (3, fields): what each field of a (candidate, device, place) row is.
+    ``candidates``, ``places``: n rows, one after another; ``devices``: as many as ``fresh`` (n,) tells: of candidate i
+    and those after it. Rows nobody has are empty arrays.
+    ``target`` and ``role`` (3, fields): what each field of a (candidate, device, place) row is.
     Word k of category c is ``words[word_from[c] + k]``: its first 8 bytes, the next 8, its length; word 0 is "".
     ``word_columns``: what a word puts in the category's columns, ``spans[c]`` (from, to); the last of ``spans`` is of
     the numbers. ``codes`` (n, categories): which word, -1 where missing.
@@ -133,8 +134,10 @@ def score_rows(
     Returns DONE, or why the rows are not for here: REFUSED, NEW_WORD.
     """
     count, categories = fresh.shape[0], codes.shape[1]
-    at = np.int64(blob.ctypes.data)
-    end, device_at, status = at + blob.shape[0], at, DONE
+    device_at = device_next = np.int64(devices.ctypes.data)
+    candidate_at, place_at = np.int64(candidates.ctypes.data), np.int64(places.ctypes.data)
+    device_end, candidate_end = device_at + devices.shape[0], candidate_at + candidates.shape[0]
+    place_end, status = place_at + places.shape[0], DONE
     told = np.zeros(6, dtype=np.int64)
     known = np.zeros(6, dtype=np.uint8)
     for row in range(count):
@@ -150,11 +153,13 @@ def score_rows(
         for part in range(6):
             known[part] = 0
         if fresh[row]:
-            device_at = at
-        for step in range(3):
-            # The device's row first, wherever it lies; then what follows here.
-            view = 1 if step == 0 else 0 if step == 1 else 2
-            here = device_at if step == 0 else at
+            device_at = device_next
+        for view in range(3):
+            here, end = candidate_at, candidate_end
+            if view == 1:
+                here, end = device_at, device_end
+            elif view == 2:
+                here, end = place_at, place_end
             fields, here = _fields(here, end)
             if fields < 0:
                 return REFUSED
@@ -196,8 +201,12 @@ def score_rows(
                         return REFUSED
                     told[part] = number
                     known[part] = 1
-            if step > 0 or fresh[row]:
-                at = here
+            if view == 0:
+                candidate_at = here
+            elif view == 1:
+                device_next = here
+            else:
+                place_at = here
         # The view ``asked``: feature_repo.asked.ask, value by value.
         if known[LEFT] and asked_columns[0] >= 0:
             out[row, asked_columns[0]] = _seconds(now_us, told[LEFT])

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgpack
 from feast import utils
 from feast.feature_service import FeatureService
 from feast.metrics import _config as feast_metrics
@@ -24,7 +23,7 @@ from feast.type_map import feast_value_type_to_python_type, python_values_to_pro
 from feast.value_type import ValueType
 
 from feature_repo.lmdb_values import AS_STORED, kind_of, message, oldest_us, path_of, view_key
-from feature_repo.packed import Row, environment_of, fields_of, key_of, told_fields
+from feature_repo.packed import Row, fields_of, file_of, key_of, told_fields, unpacked
 
 Columns = dict[str, list[Any]]
 
@@ -35,10 +34,10 @@ _PYTHON: Final = {ValueType.STRING: str, ValueType.INT64: int, ValueType.DOUBLE:
 
 @dataclass(frozen=True)
 class Reading:
-    """What one transaction read: fields by view, rows by key, and when."""
+    """What one transaction read: fields by view, rows by view and key, and when."""
 
     fields: dict[bytes, list[str]]
-    rows: dict[bytes, Row | None]
+    rows: dict[bytes, dict[bytes, Row | None]]
     now_us: int
 
 
@@ -82,7 +81,7 @@ class _View:
             raise _NotCoveredError
         self.table, self.name, self.told = table, projection.name, told
         self.key = view_key(config, table)
-        self.join_keys = sorted(context[2][entity] for entity in table.entities)
+        self.join_keys = sorted((context[2][entity] for entity in table.entities), reverse=True)  # as ``key_of`` has it
         self.fields = fields_of(told)
         declared = {field.name: field for field in table.features}
         if not self.join_keys or any(name not in declared or name not in self.fields for name in names):
@@ -110,7 +109,7 @@ class _Plan:
 
     def keys(self, columns: Columns) -> list[list[bytes]]:
         return [
-            [key_of(view.key, values) for values in zip(*(columns[key] for key in view.join_keys), strict=True)]
+            [key_of(values) for values in zip(*(columns[key] for key in view.join_keys), strict=True)]
             for view in self.views
         ]
 
@@ -144,16 +143,16 @@ class Answerer:
         try:
             context = utils._get_cached_request_context(registry, project, features, False)
             given = _columns(entity_rows)
-            with environment_of(path_of(config)).begin(buffers=True) as transaction:
+            file = file_of(path_of(config))
+            handles = {view: file.view(view) for view in (view_key(config, table) for table, _ in context[5])}
+            with file.begin(buffers=True) as transaction:
                 plan = self._plan(config, features, context, transaction)
                 asked = _checked(plan, given)
                 keys = plan.keys(asked)
-                get, unpack = transaction.get, msgpack.unpackb
-                rows: dict[bytes, Row | None] = {}
-                for key in (key for of_view in keys for key in of_view):
-                    if key not in rows:
-                        packed = get(key)
-                        rows[key] = None if packed is None else unpack(packed, use_list=False)
+                rows: dict[bytes, dict[bytes, Row | None]] = {}
+                for view, of_view in zip(plan.views, keys, strict=True):
+                    once = list(dict.fromkeys(of_view))
+                    rows[view.key] = dict(zip(once, unpacked(transaction, handles[view.key], once), strict=True))
             reading = Reading({view.key: view.fields for view in plan.views}, rows, now_us)
             return _answered(plan, asked, keys, reading), reading
         except _NotCoveredError:
@@ -226,7 +225,7 @@ def _answered(plan: _Plan, asked: Columns, keys: list[list[bytes]], reading: Rea
     by_view: dict[str, Columns] = {}
     for view, of_view in zip(plan.views, keys, strict=True):
         oldest = oldest_us(view.table, reading.now_us)
-        rows = [reading.rows[key] for key in of_view]
+        rows = [reading.rows[view.key][key] for key in of_view]
         if oldest is not None:
             rows = [None if row is None or row[0] < oldest else row for row in rows]
         by_view[view.name] = {

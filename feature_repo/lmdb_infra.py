@@ -14,7 +14,7 @@ from typing import Any
 from feast.infra.infra_object import InfraObject
 from feast.protos.feast.core.InfraObject_pb2 import InfraObject as InfraObjectProto
 
-from feature_repo.packed import declare, drop, environment_of
+from feature_repo.packed import declare, drop, file_of
 
 
 class LmdbView(InfraObject):  # type: ignore[misc]
@@ -22,7 +22,7 @@ class LmdbView(InfraObject):  # type: ignore[misc]
 
     def __init__(self, path: Path, view: bytes, fields: Mapping[str, str]) -> None:
         """``fields``: name → type, EVENT_US first, as ``packed.declare`` takes them."""
-        super().__init__(view.decode().rstrip("\x00"))
+        super().__init__(view.decode())
         self.path, self.view, self.fields = path, view, dict(fields)
 
     def to_proto(self) -> Any:
@@ -47,14 +47,19 @@ class LmdbView(InfraObject):  # type: ignore[misc]
         fields = told["fields"]
         # Registries written before types were told hold names alone.
         known = fields if isinstance(fields, dict) else dict.fromkeys(fields, "")
-        return LmdbView(Path(told["path"]), told["view"].encode(), known)
+        # And older ones, a view with the zero byte that its rows' keys had after it.
+        return LmdbView(Path(told["path"]), told["view"].rstrip("\x00").encode(), known)
 
     def update(self) -> None:
         """Make the file where it is not, and declare the fields."""
-        with environment_of(self.path).begin(write=True) as transaction:
+        file = file_of(self.path)
+        file.view(self.view, make=True)
+        with file.begin(write=True) as transaction:
             declare(transaction, self.view, self.fields)
 
     def teardown(self) -> None:
         """Remove the view's rows; the file stays, as other views' rows are in it."""
-        with environment_of(self.path).begin(write=True) as transaction:
-            drop(transaction, self.view)
+        file = file_of(self.path)
+        handle = file.view(self.view)
+        with file.begin(write=True) as transaction:
+            drop(transaction, self.view, handle)

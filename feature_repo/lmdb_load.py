@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo.pack import pack
-from feature_repo.packed import EVENT_US, LONGEST_KEY, declare, environment_of, key_of, moment_of
+from feature_repo.packed import EVENT_US, LONGEST_KEY, declare, file_of, key_of, moment_of
 
 _TYPES: Final = {"int64": "INT64", "double": "DOUBLE", "string": "STRING", "bool": "BOOL"}
 """Arrow's types as Feast's ValueType names them."""
@@ -29,41 +30,46 @@ def load_columns(
     *,
     stays: Stays | None = None,
 ) -> int:
-    """Write a row for each of the distinct ``keys`` in one transaction; says how many were written.
+    """Write a row for each of the distinct ``keys`` of a view in one transaction; says how many were written.
 
     ``columns``: EVENT_US first (int64, no nulls), then a view's fields: float64, int64, string or bool. A stored row of
     a later moment is left as it is where ``stays(stored values by field, index of the new row)``; without ``stays``
     every row is written.
     """
     moments = np.asarray(columns[EVENT_US].to_numpy())
-    with environment_of(path).begin(write=True, buffers=True) as transaction:
+    file = file_of(path)
+    handle = file.view(view, make=True)
+    with file.begin(write=True, buffers=True) as transaction:
         known = declare(transaction, view, {name: _TYPES.get(str(column.type), "") for name, column in columns.items()})
         packed, ends = pack([columns.get(name) for name in known], len(keys))
         cuts = map(slice, ends[:-1].tolist(), ends[1:].tolist())
-        rows = zip(keys, map(packed.__getitem__, cuts), strict=True)
-        with transaction.cursor() as cursor:
+        rows = list(zip(keys, map(packed.__getitem__, cuts), strict=True))
+        with transaction.cursor(handle) as cursor:
             if stays is not None and _holds_any(cursor, keys):
-                chosen = _chosen(transaction, keys, moments.tolist(), known, stays)
-                rows = (row for row, wanted in zip(list(rows), chosen, strict=True) if wanted)  # type: ignore[assignment]
-            consumed, _ = cursor.putmulti(rows)
+                chosen = _chosen(transaction, handle, keys, moments.tolist(), known, stays)
+                rows = [row for row, wanted in zip(rows, chosen, strict=True) if wanted]
+            rows.sort(key=itemgetter(0))
+            # What comes after all that is there fills its pages to the brim, and no place is looked for.
+            last = bytes(cursor.key()) if cursor.last() else b""
+            consumed, _ = cursor.putmulti(rows, append=bool(rows) and rows[0][0] > last)
     return int(consumed)
 
 
-def keys_of(view: bytes, columns: Sequence[pa.Array | pa.ChunkedArray]) -> list[bytes]:
-    """``key_of`` for whole columns of join keys' values (strings without nulls), in the order of their names."""
-    keys = told_apart(columns, view.decode()).cast(pa.binary())
-    if (pc.max(pc.binary_length(keys)).as_py() or 0) > LONGEST_KEY:
-        return [key_of(view, values) for values in zip(*(column.to_pylist() for column in columns), strict=True)]
+def keys_of(columns: Sequence[pa.Array | pa.ChunkedArray]) -> list[bytes]:
+    """``key_of`` for whole columns of join keys' values (strings without nulls), from the last name to the first."""
+    keys = told_apart(columns).cast(pa.binary())
+    sizes = pc.min_max(pc.binary_length(keys)).as_py()
+    if (sizes["max"] or 0) > LONGEST_KEY or sizes["min"] == 0:
+        return [key_of(values) for values in zip(*(column.to_pylist() for column in columns), strict=True)]
     return list(keys.to_pylist())
 
 
-def told_apart(columns: Sequence[pa.Array | pa.ChunkedArray], before: str = "") -> pa.Array | pa.ChunkedArray:
-    """A text for each row of columns of strings, equal where all of them are: as in ``key_of``, after ``before``."""
+def told_apart(columns: Sequence[pa.Array | pa.ChunkedArray]) -> pa.Array | pa.ChunkedArray:
+    """A text for each row of columns of strings, equal where all of them are: as in ``key_of``."""
     if len(columns) == 1:
-        parts = list(columns)
-    else:
-        parts = [part for column in columns for part in (pc.cast(pc.binary_length(column), pa.string()), ":", column)]
-    return pc.binary_join_element_wise(before, *parts, "")
+        return columns[0]
+    parts = [part for column in columns for part in (pc.cast(pc.binary_length(column), pa.string()), ":", column)]
+    return pc.binary_join_element_wise(*parts, "")
 
 
 def _holds_any(cursor: lmdb.Cursor, keys: Sequence[bytes]) -> bool:
@@ -72,12 +78,17 @@ def _holds_any(cursor: lmdb.Cursor, keys: Sequence[bytes]) -> bool:
 
 
 def _chosen(
-    transaction: lmdb.Transaction, keys: Sequence[bytes], moments: list[int], known: list[str], stays: Stays
+    transaction: lmdb.Transaction,
+    handle: Any,
+    keys: Sequence[bytes],
+    moments: list[int],
+    known: list[str],
+    stays: Stays,
 ) -> list[bool]:
     get = transaction.get
     chosen = []
     for index, (key, moment) in enumerate(zip(keys, moments, strict=True)):
-        old = get(key)
+        old = get(key, None, handle)
         newer = old is not None and moment_of(old) > moment
         chosen.append(not newer or not stays(dict(zip(known, msgpack.unpackb(old), strict=False)), index))
     return chosen

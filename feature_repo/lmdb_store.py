@@ -37,12 +37,14 @@ from feature_repo.packed import (
     EVENT_US,
     declare,
     drop,
-    environment_of,
+    drop_older,
     fields_of,
+    file_of,
     key_of,
     moment_of,
     remove,
     told_fields,
+    unpacked,
 )
 from parked.clock import Clock, system_clock, to_us
 
@@ -78,15 +80,16 @@ class LmdbOnlineStore(OnlineStore):  # type: ignore[misc]
         progress: Callable[[int], Any] | None,
     ) -> None:
         """Write rows, all or none of them. An older row than the one stored is passed over."""
-        view = view_key(config, table)
-        with environment_of(path_of(config)).begin(write=True, buffers=True) as transaction:
+        view, file = view_key(config, table), file_of(path_of(config))
+        handle = file.view(view, make=True)
+        with file.begin(write=True, buffers=True) as transaction:
             known = declare(transaction, view, _fields_of(table))
             for entity, values, event, _ in data:
-                key, event_us = key_of(view, values_of(entity)), _us(event)
-                old = transaction.get(key)
+                key, event_us = key_of(values_of(entity)), _us(event)
+                old = transaction.get(key, None, handle)
                 if old is None or moment_of(old) <= event_us:
                     row = [plain(values[name]) if name in values else None for name in known[1:]]
-                    transaction.put(key, msgpack.packb([event_us, *row]))
+                    transaction.put(key, msgpack.packb([event_us, *row]), db=handle)
         if progress is not None:
             progress(len(data))
 
@@ -125,9 +128,9 @@ class LmdbOnlineStore(OnlineStore):  # type: ignore[misc]
     ) -> list[Found]:
         """Feast's read: newest row per key, as protobuf."""
         view = view_key(config, table)
-        keys = [key_of(view, values_of(entity)) for entity in entity_keys]
+        keys = [key_of(values_of(entity)) for entity in entity_keys]
         reading = self._read(config, view, keys)
-        rows = [reading.rows[key] for key in keys]
+        rows = [reading.rows[view][key] for key in keys]
         return found(table, requested_features, reading.fields[view], rows, reading.now_us)
 
     async def online_read_async(
@@ -141,11 +144,12 @@ class LmdbOnlineStore(OnlineStore):  # type: ignore[misc]
         return self.online_read(config, table, entity_keys, requested_features)
 
     def _read(self, config: RepoConfig, view: bytes, keys: Sequence[bytes]) -> Reading:
-        with environment_of(path_of(config)).begin() as transaction:
+        file = file_of(path_of(config))
+        handle = file.view(view)
+        with file.begin(buffers=True) as transaction:
             fields = {view: fields_of(told_fields(transaction, view))}
-            get, unpack = transaction.get, msgpack.unpackb
-            rows = {key: None if (packed := get(key)) is None else unpack(packed, use_list=False) for key in keys}
-        return Reading(fields, rows, to_us(self._clock()))
+            rows = dict(zip(keys, unpacked(transaction, handle, keys), strict=True))
+        return Reading(fields, {view: rows}, to_us(self._clock()))
 
     def _read_features_per_fv(
         self, config: RepoConfig, grouped_refs: list[Any], keys: Any, names: Any, response: Any, *rest: Any
@@ -168,12 +172,18 @@ class LmdbOnlineStore(OnlineStore):  # type: ignore[misc]
         entities_to_keep: Sequence[Entity],  # noqa: ARG002
         partial: bool,  # noqa: ARG002
     ) -> None:
-        """Make the file, declare the views' fields, remove the rows of views that are gone."""
-        with environment_of(path_of(config)).begin(write=True) as transaction:
-            for table in tables_to_keep:
-                declare(transaction, view_key(config, table), _fields_of(table))
-            for table in tables_to_delete:
-                drop(transaction, view_key(config, table))
+        """Make the file, declare the views' fields, remove the rows of views that are gone, and of an older layout."""
+        file = file_of(path_of(config))
+        kept = {view_key(config, table): _fields_of(table) for table in tables_to_keep}
+        gone = {view: file.view(view) for view in (view_key(config, table) for table in tables_to_delete)}
+        for view in kept:
+            file.view(view, make=True)
+        with file.begin(write=True) as transaction:
+            drop_older(transaction)
+            for view, fields in kept.items():
+                declare(transaction, view, fields)
+            for view, handle in gone.items():
+                drop(transaction, view, handle)
 
     def plan(self, config: RepoConfig, desired_registry_proto: Registry) -> list[InfraObject]:
         """What the desired views need here."""

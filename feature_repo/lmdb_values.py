@@ -33,13 +33,13 @@ def path_of(config: RepoConfig) -> Path:
 
 
 def view_key(config: RepoConfig, table: Any) -> bytes:
-    """What keys of a view begin with."""
+    """By what the rows of a view are found."""
     return view_of(config.project, table.name)
 
 
 def values_of(entity: EntityKey) -> list[str]:
-    """An entity key's values in the order of their names."""
-    pairs = sorted(zip(entity.join_keys, entity.entity_values, strict=True), key=lambda pair: pair[0])
+    """An entity key's values from the last of their names to the first, as ``key_of`` takes them."""
+    pairs = sorted(zip(entity.join_keys, entity.entity_values, strict=True), key=lambda pair: pair[0], reverse=True)
     return [str(getattr(value, value.WhichOneof("val"))) for _, value in pairs]
 
 

@@ -1,7 +1,8 @@
-"""Rows as the LMDB online store's file keeps them: one msgpack array per key and view, in one memory-mapped file.
+"""Rows as the LMDB online store's file keeps them: one msgpack array per key, each view in a database of its own.
 
 Without Feast, whose import takes seconds and a hundred megabytes: who answers thousands of questions a second reads
-rows here (``bentos.lmdb_source``); ``feature_repo.lmdb_store`` is the same file as Feast sees it.
+rows here (``bentos.lmdb_source``); ``feature_repo.lmdb_store`` is the same file as Feast sees it. Why it lies so:
+docs/adr/0020.
 """
 
 from __future__ import annotations
@@ -24,8 +25,11 @@ EVENT_US: Final = "event_timestamp_us"
 MAP_BYTES: Final = 1 << 40
 """Address space, not disk or memory: the file is as large as what is in it."""
 
+MOST_VIEWS: Final = 1024
+"""Of all projects in one file."""
+
 _FIELDS: Final = b"\x00fields\x00"
-"""What the key of a view's list of fields begins with."""
+"""What the key of a view's list of fields begins with; it lies beside the views."""
 
 _TYPES: Final = b"\x00types\x00"
 """What the key of a view's types by field begins with."""
@@ -39,6 +43,45 @@ EMPTY: Final = b"\x90"
 LONGEST_KEY: Final = 511
 
 Row = tuple[Any, ...]
+Keys = Mapping[bytes, Sequence[bytes]]
+"""``key_of`` keys by view."""
+
+
+class PackedFile:
+    """The file as this process holds it open. Safe to use from several threads and beside any writer."""
+
+    def __init__(self, path: Path) -> None:
+        """``path``: the store's folder (made where it is not there)."""
+        path.mkdir(parents=True, exist_ok=True)
+        self._environment: Any = lmdb.open(
+            str(path), map_size=MAP_BYTES, max_readers=512, readahead=False, max_spare_txns=16, max_dbs=MOST_VIEWS
+        )
+        self._views: dict[bytes, Any] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, *, write: bool = False, buffers: bool = False) -> lmdb.Transaction[Any]:
+        """A transaction, all of one moment; one that writes waits for the one before."""
+        begun: lmdb.Transaction[Any] = self._environment.begin(write=write, buffers=buffers)
+        return begun
+
+    def view(self, view: bytes, *, make: bool = False) -> Any:
+        """The handle of a view's rows, for LMDB's calls; None where the view is not there, unless to ``make`` it.
+
+        Waits for who writes, once: not to be called within a transaction.
+        """
+        found = self._views.get(view)
+        if found is None:
+            with self._lock:
+                try:
+                    found = self._views.get(view) or self._environment.open_db(view, create=make)
+                except lmdb.NotFoundError:
+                    return None
+                self._views[view] = found
+        return found
+
+    def close(self) -> None:
+        """Let it go."""
+        self._environment.close()
 
 
 class PackedRows:
@@ -46,62 +89,64 @@ class PackedRows:
 
     def __init__(self, path: Path) -> None:
         """``path``: the store's folder (made where it is not there)."""
-        self._environment = environment_of(path)
+        self._file = file_of(path)
 
-    def rows(self, keys: Sequence[bytes]) -> list[Row | None]:
-        """Rows by ``key_of`` keys, of any views, all from one moment; None where there is none. A row may be shorter
+    def rows(self, keys: Keys) -> dict[bytes, list[Row | None]]:
+        """Rows by view and ``key_of`` keys, all from one moment; None where there is none. A row may be shorter
         (written before a field was declared) or longer (after) than ``fields``."""
-        with self._environment.begin(buffers=True) as transaction:
-            get, unpack = transaction.get, msgpack.unpackb
-            return [None if (packed := get(key)) is None else unpack(packed, use_list=False) for key in keys]
+        views = {view: self._file.view(view) for view in keys}
+        with self._file.begin(buffers=True) as transaction:
+            return {view: unpacked(transaction, views[view], of) for view, of in keys.items()}
 
-    def stored(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Rows as they are stored, all from one moment; None where there is none."""
-        with self._environment.begin() as transaction:
-            return [transaction.get(key) for key in keys]
+    def stored(self, keys: Keys) -> list[list[bytes]]:
+        """Rows as they are stored, a list for each view, all from one moment; ``EMPTY`` where there is none."""
+        views = [(self._file.view(view), of) for view, of in keys.items()]
+        with self._file.begin() as transaction:  # a copy costs less than a buffer
+            get = transaction.get
+            return [[EMPTY] * len(of) if view is None else [get(key, EMPTY, view) for key in of] for view, of in views]
 
     def first(self, view: bytes, count: int) -> list[tuple[bytes, bytes]]:
-        """The first rows of a view, at most ``count``: the rest of each one's key, and the row as it is stored."""
-        found: list[tuple[bytes, bytes]] = []
-        with self._environment.begin() as transaction, transaction.cursor() as cursor:
-            there = cursor.set_range(view)
-            while there and len(found) < count and cursor.key().startswith(view):
-                found.append((cursor.key()[len(view) :], cursor.value()))
-                there = cursor.next()
-        return found
-
-    def joined(self, keys: Sequence[bytes | tuple[bytes]]) -> bytearray:
-        """The rows as they are stored, one after another, all from one moment; an empty one where there is none. In
-        the place of a key may stand a row itself, in a tuple."""
-        with self._environment.begin() as transaction:  # a copy costs less than a buffer
-            get = transaction.get
-            return bytearray().join([key[0] if isinstance(key, tuple) else get(key, EMPTY) for key in keys])
+        """The first rows of a view, at most ``count``: each one's key, and the row as it is stored."""
+        handle = self._file.view(view)
+        if handle is None:
+            return []
+        with self._file.begin() as transaction, transaction.cursor(handle) as cursor:
+            return [item for _, item in zip(range(count), cursor, strict=False)]
 
     def fields(self, view: bytes) -> list[str]:
         """Names of a row's values, EVENT_US first; empty where nothing was ever declared.
 
         They only grow, and each means the same for ever but one whose type changed (``declare``): it moves.
         """
-        with self._environment.begin() as transaction:
+        with self._file.begin() as transaction:
             return fields_of(told_fields(transaction, view))
 
 
+def unpacked(transaction: lmdb.Transaction, view: Any, keys: Sequence[bytes]) -> list[Row | None]:
+    """Rows of the view with this handle; None where there is none, or no view."""
+    if view is None:
+        return [None] * len(keys)
+    get, unpack = transaction.get, msgpack.unpackb
+    return [None if (packed := get(key, None, view)) is None else unpack(packed, use_list=False) for key in keys]
+
+
 def view_of(project: str, name: str) -> bytes:
-    """What the keys of a project's view begin with."""
-    return f"{project}/{name}\x00".encode()
+    """By what the rows of a project's view are found."""
+    return f"{project}/{name}".encode()
 
 
-def key_of(view: bytes, values: Sequence[str]) -> bytes:
-    """The key of a row: its view and its join keys' values in the order of their names, each told apart by length.
+def key_of(values: Sequence[str]) -> bytes:
+    """The key of a row in its view: its join keys' values from the last of their names to the first, each told apart
+    by its length. So a place (``device_id``, ``cell``) lies beside its phone's other places.
 
-    A key too long for LMDB is its SHA-256.
+    A key too long for LMDB is its SHA-256; an empty one, which LMDB does not take, a zero byte.
     """
     if len(values) == 1:
-        key = view + str(values[0]).encode()
+        key = values[0].encode()
     else:
-        parts = [str(value).encode() for value in values]
-        key = view + b"".join([b"%d:%b" % (len(part), part) for part in parts])
-    return key if len(key) <= LONGEST_KEY else view + b"\x00" + hashlib.sha256(key).digest()
+        parts = [value.encode() for value in values]
+        key = b"".join([b"%d:%b" % (len(part), part) for part in parts])
+    return (key or b"\x00") if len(key) <= LONGEST_KEY else b"\x00" + hashlib.sha256(key).digest()
 
 
 def moment_of(packed: Any) -> int:
@@ -156,31 +201,42 @@ def _types(transaction: lmdb.Transaction, view: bytes) -> dict[str, str]:
     return {} if told is None else json.loads(bytes(told))
 
 
-def drop(transaction: lmdb.Transaction, view: bytes) -> None:
-    """Remove a view: its rows and its fields."""
+def drop(transaction: lmdb.Transaction, view: bytes, handle: Any) -> None:
+    """Remove a view: its rows and its fields. ``handle``: of its rows, None where there are none."""
     transaction.delete(_FIELDS + view)
     transaction.delete(_TYPES + view)
-    cursor = transaction.cursor()
-    if cursor.set_range(view):
-        while bytes(cursor.key()).startswith(view) and cursor.delete():
-            pass
+    if handle is not None:
+        transaction.drop(handle, delete=False)  # others may hold the emptied view open
+
+
+def drop_older(transaction: lmdb.Transaction) -> int:
+    """Remove what an older version left: rows of all views beside one another; says how many."""
+    removed = 0
+    with transaction.cursor() as cursor:
+        there = cursor.first()
+        while there:
+            key = bytes(cursor.key())
+            # A view's name holds no zero byte; rows had one after the name, and what is told of fields had one at the
+            # end, too.
+            older = b"\x00" in key and (not key.startswith((_FIELDS, _TYPES)) or key.endswith(b"\x00"))
+            removed += older
+            there = cursor.delete() if older else cursor.next()
+    return removed
 
 
 _LOCK = threading.Lock()
-_OPEN: dict[Path, lmdb.Environment] = {}
+_OPEN: dict[Path, PackedFile] = {}
 """LMDB allows one handle per file and process."""
 
 
-def environment_of(path: Path) -> lmdb.Environment:
+def file_of(path: Path) -> PackedFile:
     """The process's handle of the file in the folder ``path``."""
     found = _OPEN.get(path)
     if found is None:
         with _LOCK:
             found = _OPEN.get(path)
             if found is None:
-                path.mkdir(parents=True, exist_ok=True)
-                found = lmdb.open(str(path), map_size=MAP_BYTES, max_readers=512, readahead=False, max_spare_txns=16)
-                _OPEN[path] = found
+                found = _OPEN[path] = PackedFile(path)
     return found
 
 

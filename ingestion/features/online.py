@@ -162,7 +162,7 @@ def _load_packed(store: FeatureStore, target: Any, rows: pa.Table, replace: bool
     written = 0
     for start in range(0, rows.num_rows, PACKED_KEYS):
         chunk = rows.slice(start, PACKED_KEYS)
-        keys = keys_of(view, [chunk[key] for key in sorted(KEYS[target.name])])
+        keys = keys_of([chunk[key] for key in sorted(KEYS[target.name], reverse=True)])
         columns = {EVENT_US: chunk["facts_as_of_us"], **{name: chunk[name] for name in names}}
         built_by = chunk["built_by"]
 

@@ -18,7 +18,7 @@ from bentos.ports import CandidateKey, FeatureSource
 from bentos.scorer import Coded, Scorer
 from bentos.trees import compile_trees
 from feature_repo.declare import CANDIDATE, DEVICE, PLACE, Dtype, declared
-from feature_repo.packed import EVENT_US, PackedRows, declare, environment_of, key_of, view_of
+from feature_repo.packed import EVENT_US, PackedRows, declare, file_of, key_of, view_of
 from feature_repo.services import PARKING_V1, categorical_features, service_features
 from parked.errors import InternalError
 from tests.bentos.fakes import NOW_US, card
@@ -71,15 +71,17 @@ class Store:
         self.random = np.random.default_rng(seed)
         self.path = folder / "online.lmdb"
         self.fields = fields()
-        with environment_of(self.path).begin(write=True) as transaction:
+        with file_of(self.path).begin(write=True) as transaction:
             for view, names in self.fields.items():
                 declare(transaction, view_of(PROJECT, view), dict.fromkeys(names, ""))
         self.source = LmdbSource(PackedRows(self.path), PROJECT)
 
-    def put(self, rows: dict[bytes, bytes]) -> None:
-        with environment_of(self.path).begin(write=True) as transaction:
-            for key, value in rows.items():
-                transaction.put(key, value)
+    def put(self, rows: dict[tuple[str, bytes], bytes]) -> None:
+        file = file_of(self.path)
+        handles = {view: file.view(view_of(PROJECT, view), make=True) for view, _ in rows}
+        with file.begin(write=True) as transaction:
+            for (view, key), value in rows.items():
+                transaction.put(key, value, db=handles[view])
 
     def row(self, view: str) -> list[Any]:
         kinds = {field.name: field.type for field in declared().schema(view)}
@@ -134,7 +136,7 @@ def test_made_up_rows_score_the_same_bits(tmp_path: Path, scorer: Scorer, seed: 
             cut = store.random.integers(0, 12)
             packed = packed[: len(packed) - cut] if cut < 4 else packed + [None, "more", 7][: cut - 8 if cut > 8 else 0]
             if store.random.random() < 0.85:
-                rows[key_of(view_of(PROJECT, view), [names[part] for part in parts])] = msgpack.packb(packed)
+                rows[view, key_of([names[part] for part in parts])] = msgpack.packb(packed)
         keys.append(CandidateKey(device, names["candidate_id"], names["cell"], NOW_US + number * 977_777_777))
     store.put(rows)
     assert sum(same(store, scorer, [key]) for key in keys) > 0
@@ -151,7 +153,7 @@ def one_row(store: Store, change: Callable[[dict[str, Any]], None], view: str = 
         if each == view:
             change(values)
         packed = msgpack.packb([values[name] for name in store.fields[each]])
-        rows[key_of(view_of(PROJECT, each), ["x" for _ in parts])] = packed
+        rows[each, key_of(["x" for _ in parts])] = packed
     store.put(rows)
     return [CandidateKey("x", "x", "x", NOW_US)]
 
@@ -182,7 +184,7 @@ def test_text_in_place_of_a_number_is_refused_by_name(tmp_path: Path, scorer: Sc
 def test_a_damaged_row_is_no_answer(tmp_path: Path, scorer: Scorer, damage: bytes) -> None:
     store = Store(tmp_path, 1)
     keys = one_row(store, lambda _: None)
-    store.put({key_of(view_of(PROJECT, CANDIDATE), ["x"]): damage})
+    store.put({(CANDIDATE, key_of(["x"])): damage})
     with pytest.raises((ValueError, msgpack.exceptions.UnpackException)):
         store.source.evaluate(scorer, keys)
 
@@ -213,7 +215,7 @@ def test_a_phones_row_that_was_read_for_the_question_is_not_read_again(tmp_path:
     (facts,) = store.source.devices(["x"])
     assert facts is not None
     before = store.source.evaluate(scorer, [key])[1].numbers.tolist()
-    store.put({key_of(view_of(PROJECT, DEVICE), ["x"]): msgpack.packb([NOW_US])})
+    store.put({(DEVICE, key_of(["x"])): msgpack.packb([NOW_US])})
     now = store.source.evaluate(scorer, [key])[1].numbers.tolist()
     then = store.source.evaluate(scorer, [key._replace(row=facts.row)])[1].numbers.tolist()
     assert repr(then) == repr(before) != repr(now)

@@ -22,11 +22,14 @@ def _mix(x: Any) -> Any:
 
 @njit()
 def _name(row: Any, prefixes: Any) -> Any:
-    """128-bit name of a row's fact (two uint64) from its device's prefix, kind and anchor."""
+    """128-bit name of a row's fact: two uint64, its device's (and the rules' version's) and, within these, its own.
+
+    So the facts of a device lie side by side wherever rows are kept by name, and their names' first half is said once
+    for many.
+    """
     key = np.uint64(row.anchor) * np.uint64(4) + np.uint64(row.kind)
-    high = _mix(prefixes[row.device, 0] ^ _mix(key + np.uint64(0x9E3779B97F4A7C15)))
-    low = _mix(prefixes[row.device, 1] ^ _mix(key ^ high))
-    return high, low
+    device = prefixes[row.device, 0]
+    return device, _mix(prefixes[row.device, 1] ^ _mix(key + np.uint64(0x9E3779B97F4A7C15)))
 
 
 @njit()

@@ -65,5 +65,9 @@ def test_each_column_is_its_field_in_its_unit(count: int) -> None:
     for name, (of, spelled) in words.items():
         assert table[name].to_pylist() == [None if v is None else spelled[v] for v in field(of)], name
     assert table["device_id"].to_pylist() == ["abc"[device] for device in rows["device"]]
+    names = table["fact_id"].to_pylist()
+    halves = {(device, name[:16]) for device, name in zip(table["device_id"].to_pylist(), names, strict=True)}
+    assert len(halves) == len({half for _, half in halves}) == len(set(rows["device"].tolist())), "a device's are near"
+    assert len(set(names)) == count
     known, since = rows["known"], np.array([0, 1 << 60, 500_000_000])[rows["device"]]
     assert table["as_if_live"].to_pylist() == (known >= since).tolist()
