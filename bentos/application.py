@@ -24,6 +24,7 @@ from bentos.messages import (
     WhereParkedRequest,
 )
 from bentos.metrics import Metrics
+from bentos.moment_kernel import NONE, moment_texts
 from bentos.ports import (
     CandidateKey,
     Confirmation,
@@ -37,7 +38,7 @@ from bentos.ports import (
 from bentos.prediction_log import PredictionLog
 from bentos.scorer import Fed
 from bentos.waiting import Answered
-from parked.clock import Clock, from_us, to_us
+from parked.clock import Clock, to_us
 from parked.errors import InputError
 
 CLOCKS_APART = timedelta(hours=1)
@@ -113,6 +114,7 @@ class Application:
         keys: list[CandidateKey] = []
         ranks: list[int] = []
         asked: list[tuple[list[Answer], Candidate]] = []
+        moments: list[int] = []
         for item, facts in zip(questions, known, strict=True):
             at_us = now_us if item.asked_at is None else to_us(item.asked_at)
             ranked, reason = _pick(item, facts, at_us)
@@ -122,6 +124,7 @@ class Application:
                 keys.append(CandidateKey(item.device_id, candidate.candidate_id, candidate.cell, at_us, row))
                 ranks.append(rank)
                 asked.append((places, candidate))
+                moments += (candidate.left_at_us, _or_none(candidate.ended_at_us))
             results.append({"device_id": item.device_id, "reason": reason, "candidates": places})
         answer: Answer = {
             "answer_id": self._new_id(bool(keys)),
@@ -131,8 +134,10 @@ class Application:
         }
         if keys:
             probabilities, fed = source.evaluate(champion.scorer, keys)
-            for (places, candidate), probability in zip(asked, probabilities, strict=True):
-                places.append(_place(candidate, probability))
+            texts = moment_texts(moments)
+            told = zip(asked, probabilities, texts[::2], texts[1::2], strict=True)
+            for (places, candidate), probability, since, ended_at in told:
+                places.append(_place(candidate, probability, since, ended_at))
             self._keep(champion, answer, now_us, "score", keys, ranks, fed, probabilities)
         return answer
 
@@ -197,12 +202,17 @@ class Application:
         decision: Decision,
         at_us: int,
     ) -> Answer:
-        places = [_place(c, p) for c, p in zip(candidates, probabilities, strict=True)]
-        chosen = decision.candidate
-        spot = places.pop(chosen) if decision.state == "parked" and chosen is not None else None
         as_of_us = facts.facts_as_of_us if facts else None
         if as_of_us is not None and as_of_us > at_us and not candidates:
             as_of_us = None  # what is known is all of later moments
+        moments = [at_us, _or_none(as_of_us), _or_none(decision.since_us)]
+        for candidate in candidates:
+            moments += (candidate.left_at_us, _or_none(candidate.ended_at_us))
+        asked_at, facts_as_of, since, *texts = moment_texts(moments)
+        told = zip(candidates, probabilities, texts[::2], texts[1::2], strict=True)
+        places = [_place(*of) for of in told]
+        chosen = decision.candidate
+        spot = places.pop(chosen) if decision.state == "parked" and chosen is not None else None
         # A past moment is answered with what is known now: facts newer than it are no age at all.
         age_us = None if as_of_us is None else max(0, at_us - as_of_us)
         return {
@@ -212,10 +222,10 @@ class Application:
             "spot": spot,
             "probability": None if chosen is None else probabilities[chosen],
             "uncertainty_m": None if spot is None else spot["uncertainty_m"],
-            "since": None if decision.since_us is None else from_us(decision.since_us),
+            "since": since or None,
             "runner_up": places,
-            "asked_at": from_us(at_us),
-            "facts_as_of": None if as_of_us is None else from_us(as_of_us),
+            "asked_at": asked_at,
+            "facts_as_of": facts_as_of or None,
             "facts_age_s": None if age_us is None else age_us / 1e6,
             "freshness": "none" if age_us is None else "stale" if age_us > self._stale_after_us else "fresh",
             "model": {"tag": champion.scorer.tag, "generation": champion.pointer.generation},
@@ -279,15 +289,19 @@ def _pick(item: Asked, facts: DeviceFacts | None, at_us: int) -> tuple[list[tupl
     return ranked, None if ranked else "no_candidates"
 
 
-def _place(candidate: Candidate, probability: float) -> Answer:
-    candidate_id, _cell, left_at_us, lat, lon, uncertainty_m, ended_at_us, _return_m, reasons = candidate
+def _or_none(moment_us: int | None) -> int:
+    return NONE if moment_us is None else moment_us
+
+
+def _place(candidate: Candidate, probability: float, since: str, ended_at: str) -> Answer:
+    candidate_id, _cell, _left_at_us, lat, lon, uncertainty_m, _ended_at_us, _return_m, reasons = candidate
     return {
         "candidate_id": candidate_id,
         "lat": lat,
         "lon": lon,
         "uncertainty_m": uncertainty_m,
-        "since": from_us(left_at_us),
-        "ended_at": None if ended_at_us is None else from_us(ended_at_us),
+        "since": since,
+        "ended_at": ended_at or None,
         "probability": probability,
         "reasons": reasons.split(",") if reasons else [],
     }

@@ -75,6 +75,7 @@ class LmdbSource(FeatureSource):
         bare = [view for view, fields in self._fields.items() if not fields]
         if bare:
             raise NotFoundError(f"online store: {bare[0]} is not applied to it", mend="run `parked features build`")
+        self._candidates, self._devices, self._places = (rows.handle(self._view[view]) for view in _VIEWS)
         self._blank = {view: (None,) * len(fields) for view, fields in self._fields.items()}
         self._plans: dict[tuple[str, tuple[str, ...]], _Plan] = {}
         self._packed: WeakKeyDictionary[Scorer, PackedScorer] = WeakKeyDictionary()
@@ -93,7 +94,7 @@ class LmdbSource(FeatureSource):
 
     def devices(self, device_ids: Sequence[str]) -> list[DeviceFacts | None]:
         """One entry per id, in order; None for a device without a ``device_state``."""
-        (rows,) = self._rows.stored({self._view[DEVICE]: [key_of((device_id,)) for device_id in device_ids]})
+        (rows,) = self._rows.stored((self._devices, [key_of((device_id,)) for device_id in device_ids]))
         return [None if row == EMPTY else self._facts(name, row) for name, row in zip(device_ids, rows, strict=True)]
 
     def sample(self, asked_at_us: int) -> list[CandidateKey]:
@@ -168,13 +169,14 @@ class LmdbSource(FeatureSource):
             where = cell.encode()
             candidates.append(candidate_id.encode())
             places.append(b"%b%d:%b" % (owner, len(where), where))
-        if max(map(len, chain(names, candidates, places))) > LONGEST_KEY:
+        if max(map(len, candidates)) > LONGEST_KEY or max(map(len, places)) > LONGEST_KEY:
             return super().evaluate(scorer, keys)
-        wanted = {self._view[CANDIDATE]: candidates, self._view[PLACE]: places}
-        if not all(devices):
-            wanted[self._view[DEVICE]] = names
-        found = self._rows.stored(wanted)
-        told = packed.evaluate(found[2] if found[2:] else devices, found[0], found[1], fresh, [key[3] for key in keys])
+        if all(devices):
+            rows = [devices, *self._rows.stored((self._candidates, candidates), (self._places, places))]
+        else:
+            wanted = (self._devices, names), (self._candidates, candidates), (self._places, places)
+            rows = self._rows.stored(*wanted)
+        told = packed.evaluate(rows, fresh, [key[3] for key in keys])
         if not isinstance(told, int):
             return told
         slowly = super().evaluate(scorer, keys)

@@ -67,24 +67,21 @@ class PackedScorer:
         self.learn([[word] * len(text) for word in _FIRST_WORDS])
 
     def evaluate(
-        self,
-        devices: Sequence[bytes],
-        candidates: Sequence[bytes],
-        places: Sequence[bytes],
-        fresh: Sequence[bool],
-        asked_us: Sequence[int],
+        self, rows: Sequence[Sequence[bytes]], fresh: Sequence[bool], asked_us: Sequence[int]
     ) -> tuple[list[float], Fed] | int:
         """Probabilities of n candidates and what the model was fed; or why the kernel will not (its status).
 
-        ``candidates``, ``places``: (n,) packed rows; ``devices``: a row where ``fresh`` (n,): of this candidate and the
-        next ones; ``asked_us``: (n,), microseconds since the epoch.
+        ``rows``: packed rows of the devices, one where ``fresh`` (n,): of this candidate and the next ones; of the n
+        candidates; of their n places. ``asked_us``: (n,), microseconds since the epoch.
         """
-        count = len(fresh)
+        count, (devices, candidates, places) = len(fresh), [b"".join(of) for of in rows]
         numbers = np.empty((count, self._trees.width))
         codes = np.empty((count, self._texts), np.int16)
         margins = np.empty(count)
         status = kernel.score_rows(
-            *(np.frombuffer(bytearray().join(rows), np.uint8) for rows in (devices, candidates, places)),
+            np.frombuffer(bytearray().join((devices, candidates, places)), np.uint8),
+            len(devices),
+            len(candidates),
             np.array(fresh, dtype=np.uint8),
             np.array(asked_us, dtype=np.int64),
             *self._rows,

@@ -39,7 +39,7 @@ _US_A_DEGREE = 240_000_000.0
 _EXACT = 1 << 53
 
 _SIGNATURE = (
-    "i8(u1[::1], u1[::1], u1[::1], u1[::1], i8[::1], i4[:, ::1], i4[:, ::1], i4[::1],"  # rows; what they are
+    "i8(u1[::1], i8, i8, u1[::1], i8[::1], i4[:, ::1], i4[:, ::1], i4[::1],"  # rows; what they are
     " i4[::1], i4[:, ::1], i8[:, ::1], f8[:, ::1],"  # words
     " i4[::1], u4[::1], f4[::1], u4[::1], i4[::1], f8[::1], f8, f8,"  # trees
     " f8[:, ::1], i2[:, ::1], f8[::1])"  # out
@@ -115,17 +115,32 @@ def _seconds(later: int, earlier: int) -> float:
     return np.float64(later - earlier) / 1_000_000.0
 
 
+@_inlined
+def _same(row: int, target: Any, out: Any, codes: Any, spans: Any) -> None:
+    """The fields of a view are those of the row before."""
+    for field in range(target.shape[0]):
+        into = target[field]
+        if into >= 0:
+            out[row, into] = out[row - 1, into]
+        elif into <= FIRST_TEXT:
+            c = FIRST_TEXT - into
+            codes[row, c] = codes[row - 1, c]
+            for k in range(spans[c, 0], spans[c, 1]):
+                out[row, k] = out[row - 1, k]
+
+
 @numba.njit(_SIGNATURE, cache=True, nogil=True, error_model="numpy")
 def score_rows(
-    devices: Any, candidates: Any, places: Any, fresh: Any, asked_us: Any, target: Any, role: Any, asked_columns: Any,
+    blob: Any, devices: int, candidates: int, fresh: Any, asked_us: Any, target: Any, role: Any, asked_columns: Any,
     word_from: Any, spans: Any, words: Any, word_columns: Any,
     nan_is_high: Any, column: Any, above: Any, splits: Any, depth: Any, leaves: Any, scale: float, bias: float,
     out: Any, codes: Any, scores: Any,
 ) -> int:  # fmt: skip
     """Margins of n candidates into ``scores`` (n,), what the trees were given into ``out`` (n, width) and ``codes``.
 
-    ``candidates``, ``places``: n rows, one after another; ``devices``: as many as ``fresh`` (n,) tells: of candidate i
-    and those after it. Rows nobody has are empty arrays.
+    ``blob``: rows one after another: ``devices`` bytes of those of the devices, one where ``fresh`` (n,) says so: of
+    candidate i and those after it; ``candidates`` bytes of the candidates'; their places'. Rows nobody has are empty
+    arrays.
     ``target`` and ``role`` (3, fields): what each field of a (candidate, device, place) row is.
     Word k of category c is ``words[word_from[c] + k]``: its first 8 bytes, the next 8, its length; word 0 is "".
     ``word_columns``: what a word puts in the category's columns, ``spans[c]`` (from, to); the last of ``spans`` is of
@@ -134,12 +149,15 @@ def score_rows(
     Returns DONE, or why the rows are not for here: REFUSED, NEW_WORD.
     """
     count, categories = fresh.shape[0], codes.shape[1]
-    device_at = device_next = np.int64(devices.ctypes.data)
-    candidate_at, place_at = np.int64(candidates.ctypes.data), np.int64(places.ctypes.data)
-    device_end, candidate_end = device_at + devices.shape[0], candidate_at + candidates.shape[0]
-    place_end, status = place_at + places.shape[0], DONE
+    device_at = device_next = np.int64(blob.ctypes.data)
+    device_end = candidate_at = device_at + devices
+    candidate_end = place_at = candidate_at + candidates
+    place_end, status = device_at + blob.shape[0], DONE
     told = np.zeros(6, dtype=np.int64)
     known = np.zeros(6, dtype=np.uint8)
+    again = False  # whether a device's row is read for each of its candidates
+    for field in range(role.shape[1]):
+        again |= role[1, field] != NO_ROLE
     for row in range(count):
         now_us, lon = asked_us[row], 0.0
         if now_us >= _EXACT or now_us <= -_EXACT:
@@ -156,6 +174,9 @@ def score_rows(
             device_at = device_next
         for view in range(3):
             here, end = candidate_at, candidate_end
+            if view == 1 and not fresh[row] and not again:
+                _same(row, target[1], out, codes, spans)
+                continue
             if view == 1:
                 here, end = device_at, device_end
             elif view == 2:

@@ -33,34 +33,36 @@ def margins(
     ``splits``, the first being the lowest bit of the leaf, and has the next ``2 ** depth[t]`` leaves.
 
     Eight rows go together, a byte each of one word: trees share most of their conditions, so each is asked once, and
-    what is left per tree and level is one load, one shift and one "or" for all eight.
+    what is left per tree and level is one load, one shift and one "or" for all eight. Where there are fewer, nobody
+    reads what is said of the others; loops of eight are one vector instruction.
     """
     one, byte = np.uint64(1), np.uint64(255)
-    holds = np.empty(column.shape[0], dtype=np.uint64)
-    near = np.empty((8, rows.shape[1]), dtype=np.float32)
+    told = np.empty((column.shape[0], 8), dtype=np.uint8)
+    holds = told.reshape(-1).view(np.uint64)
+    near = np.zeros((rows.shape[1], 8), dtype=np.float32)
     total = np.empty(8)
     for start in range(0, rows.shape[0], 8):
         lanes = min(8, rows.shape[0] - start)
         for lane in range(lanes):
-            total[lane] = 0.0
             for c in range(rows.shape[1]):
-                near[lane, c] = np.float32(rows[start + lane, c])
+                near[c, lane] = np.float32(rows[start + lane, c])
             for c in nan_is_high:
-                if np.isnan(near[lane, c]):
-                    near[lane, c] = np.inf
+                if np.isnan(near[c, lane]):
+                    near[c, lane] = np.inf
         for k in range(column.shape[0]):
-            word = np.uint64(0)
-            for lane in range(lanes):
-                word |= np.uint64(near[lane, column[k]] > above[k]) << np.uint64(8 * lane)
-            holds[k] = word
-        split, first_leaf = np.uint32(0), np.uint32(0)
+            asked, limit = column[k], above[k]
+            for lane in range(8):
+                told[k, lane] = near[asked, lane] > limit
+        for lane in range(8):
+            total[lane] = 0.0
+        split, first_leaf = np.uint64(0), np.uint64(0)
         for t in range(depth.shape[0]):
             word = np.uint64(0)
             for bit in range(depth[t]):
                 word |= holds[splits[split]] << np.uint64(bit)
-                split += np.uint32(1)
-            for lane in range(lanes):
+                split += one
+            for lane in range(8):
                 total[lane] += leaves[first_leaf + (word >> np.uint64(8 * lane) & byte)]
-            first_leaf += np.uint32(one << np.uint64(depth[t]))
+            first_leaf += one << np.uint64(depth[t])
         for lane in range(lanes):
             out[start + lane] = total[lane] * scale + bias

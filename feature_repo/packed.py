@@ -98,12 +98,16 @@ class PackedRows:
         with self._file.begin(buffers=True) as transaction:
             return {view: unpacked(transaction, views[view], of) for view, of in keys.items()}
 
-    def stored(self, keys: Keys) -> list[list[bytes]]:
-        """Rows as they are stored, a list for each view, all from one moment; ``EMPTY`` where there is none."""
-        views = [(self._file.view(view), of) for view, of in keys.items()]
+    def handle(self, view: bytes) -> Any:
+        """By what ``stored`` knows a view (made where it is not there)."""
+        return self._file.view(view, make=True)
+
+    def stored(self, *wanted: tuple[Any, Sequence[bytes]]) -> list[list[bytes]]:
+        """Rows as they are stored, for each (``handle`` of a view, keys) a list, all from one moment; ``EMPTY`` where
+        there is none."""
         with self._file.begin() as transaction:  # a copy costs less than a buffer
             get = transaction.get
-            return [[EMPTY] * len(of) if view is None else [get(key, EMPTY, view) for key in of] for view, of in views]
+            return [[get(key, EMPTY, view) for key in keys] for view, keys in wanted]
 
     def first(self, view: bytes, count: int) -> list[tuple[bytes, bytes]]:
         """The first rows of a view, at most ``count``: each one's key, and the row as it is stored."""
