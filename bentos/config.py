@@ -37,7 +37,12 @@ class ServingConfig(BaseSettings):
         description="requests a second of one token over all workers before 429, where it has no limit of its own; "
         "a batch counts its items; 0: no limit",
     )
-    log_queue: int = Field(default=60_000, ge=1, description="answers waiting for the prediction log before drops")
+    log_queue: int = Field(
+        default=200_000,
+        ge=1,
+        description="rows (one for each candidate weighed; half a kilobyte each) waiting for the prediction log "
+        "before answers are dropped",
+    )
     log_flush_rows: int = Field(default=10_000, ge=1, description="the prediction log writes a part at this many rows")
     log_flush_s: float = Field(default=2.0, gt=0, description="and at the latest after this long")
 

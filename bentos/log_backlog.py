@@ -37,7 +37,7 @@ class Part:
     def __init__(self, number: int, path: str, scorer: Scorer, began_s: float) -> None:
         """Raises OSError where there is no memory for its spool."""
         self.number = number
-        self.answers = self.rows = 0
+        self.rows = 0
         self.began_s = began_s
         self.known_to: LogHand | None = None
         """The writer that holds the spool too."""

@@ -46,14 +46,14 @@ class PredictionLog:
         self,
         folder: Path,
         *,
-        queue: int = 20_000,
+        queue: int = 50_000,
         flush_rows: int = 5_000,
         flush_s: float = 2.0,
         on_drop: Callable[[int], None] = lambda _rows: None,
         now_s: Callable[[], float] = time.monotonic,
         rest: Callable[[float], None] = time.sleep,
     ) -> None:
-        """``folder``: root of the parts. ``queue``: answers held before new ones are dropped (``on_drop(rows)``)."""
+        """``folder``: root of the parts. ``queue``: rows held before new answers are dropped (``on_drop(rows)``)."""
         self._limit = queue
         self._flush_rows = flush_rows
         self._flush_s = flush_s
@@ -63,7 +63,7 @@ class PredictionLog:
         self._hand = threading.Lock()
         """Held for a moment by who adds an answer and who closes parts: guards what follows."""
         self._open: dict[tuple[int, Scorer], Part] = {}
-        self._answers = self._number = 0
+        self._rows = self._number = 0
         self._owed = 0.0
         self._turn = threading.Lock()
         """Held by who sends, settles or writes."""
@@ -84,14 +84,13 @@ class PredictionLog:
             return
         rest_us = 0.0
         with self._hand:
-            part = self._part(answered) if self._answers < self._limit else None
+            part = self._part(answered) if self._rows < self._limit else None
             if part is None:
                 self._on_drop(rows)
                 return
             part.waiting.add(answered)
-            part.answers += 1
             part.rows += rows
-            self._answers += 1
+            self._rows += rows
             if part.waiting.rows >= PIECE:
                 rest_us = self._owed_us(part.waiting.rows)
                 self._hand_over(part)
@@ -124,7 +123,7 @@ class PredictionLog:
             with self._turn:
                 self._backlog.hire()
                 self._close_since(self._now_s() - self._flush_s)
-                self._backlog.turn(too_many=lambda: self._answers > self._limit // 2)
+                self._backlog.turn(too_many=lambda: self._rows > self._limit // 2)
             self._wake.wait(min(self._flush_s, _LOOK_S) if len(self._backlog) else self._flush_s)
             self._wake.clear()
 
@@ -164,6 +163,7 @@ class PredictionLog:
             part.spool.append(part.waiting.piece())
         except (OSError, ValueError) as error:  # no memory, or a value that cannot be said
             part.rows -= rows
+            self._rows -= rows
             self._on_drop(rows)
             log.error("prediction_log_not_handed_over", rows=rows, error=repr(error))
 
@@ -181,7 +181,7 @@ class PredictionLog:
 
     def _written(self, part: Part, rows: int) -> None:
         with self._hand:
-            self._answers -= part.answers
+            self._rows -= part.rows
         if rows < 0:
             self._on_drop(part.rows)
         else:

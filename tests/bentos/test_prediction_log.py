@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bentos import log_part
+from bentos.log_spool import Spool
 from bentos.ports import CandidateKey
 from bentos.prediction_log import PredictionLog
 from bentos.scorer import Scorer
@@ -126,13 +127,43 @@ def test_an_answer_without_candidates_leaves_no_row(tmp_path: Path) -> None:
 
 def test_a_full_queue_drops_and_counts_and_keeps_what_it_had(tmp_path: Path) -> None:
     dropped: list[int] = []
-    log = PredictionLog(tmp_path, queue=2, on_drop=dropped.append)
+    log = PredictionLog(tmp_path, queue=6, on_drop=dropped.append)
     for name in "abc":
         log.add(answered(name, rows=3))
     assert dropped == [3]
     assert log.flush() == 6
     log.add(answered("d"))
     assert log.flush() == 1
+
+
+def test_a_queue_is_of_rows_however_few_answers_they_are_of(tmp_path: Path) -> None:
+    dropped: list[int] = []
+    log = PredictionLog(tmp_path, queue=500, flush_rows=200, on_drop=dropped.append)
+    for name in "abcd":
+        log.add(answered(name, rows=300))
+    assert dropped == [300, 300]
+    assert log.flush() == 600
+    for name in "efg":
+        log.add(answered(name, rows=300))
+    assert dropped == [300, 300, 300]
+    assert log.flush() == 600
+
+
+def test_what_cannot_be_handed_over_leaves_its_room_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_spool: Spool, _piece: object) -> None:
+        raise OSError("no room")
+
+    dropped: list[int] = []
+    log = PredictionLog(tmp_path, queue=200, on_drop=dropped.append)
+    log.add(answered("a"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Spool, "append", refuse)
+        log.add(answered("b", rows=199))
+    assert dropped == [200]
+    log.add(answered("c", rows=199))
+    log.add(answered("d"))
+    assert dropped == [200]
+    assert log.flush() == 200
 
 
 def test_stopping_writes_what_is_queued(tmp_path: Path) -> None:
