@@ -34,11 +34,12 @@ _AGAIN_S: Final = 10.0
 class Part:
     """Answers of one model and day on their way into one file."""
 
-    def __init__(self, number: int, path: str, scorer: Scorer, began_s: float) -> None:
-        """Raises OSError where there is no memory for its spool."""
+    def __init__(self, number: int, path: str, scorer: Scorer, began_s: float, first_us: int) -> None:
+        """``first_us``: when its first answer was given. Raises OSError where there is no memory for its spool."""
         self.number = number
         self.rows = 0
         self.began_s = began_s
+        self.first_us = first_us
         self.known_to: LogHand | None = None
         """The writer that holds the spool too."""
         self.waiting = Waiting(scorer)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,10 +19,7 @@ import pyarrow.parquet as pq
 from bentos.answer_id import asked_us, weighed_nothing
 from bentos.ports import NothingWeighedError, NotReadyError, UnknownAnswerError
 from parked.clock import Clock, from_us
-from parked.predictions import FED
-
-SPAN: Final = timedelta(minutes=1)
-"""No part holds answers of a longer time: it is written every few seconds."""
+from parked.predictions import FED, PART_SPAN
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ class AnswerLog:
         age = self._clock() - from_us(at_us)
         if rows is None and weighed_nothing(answer_id):
             raise NothingWeighedError()
-        recent = timedelta(0) - SPAN < age < self._settle
+        recent = timedelta(0) - PART_SPAN < age < self._settle
         if rows is None and recent:
             self._flush()
             rows = self._rows(answer_id, at_us)
@@ -97,7 +94,7 @@ class AnswerLog:
 
     def _parts(self, at_us: int) -> Iterator[Path]:
         """Parts that may hold an answer of that moment, the likeliest first."""
-        first_us = at_us - SPAN // timedelta(microseconds=1)
+        first_us = at_us - PART_SPAN // timedelta(microseconds=1)
         days = sorted({from_us(us).date().isoformat() for us in (max(first_us, 0), at_us)})
         found = []
         for day in days:

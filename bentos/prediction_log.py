@@ -14,6 +14,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -23,12 +24,14 @@ from bentos.log_backlog import Backlog, Part
 from bentos.scorer import Scorer
 from bentos.waiting import Answered
 from parked.clock import from_us
+from parked.predictions import PART_SPAN
 
 log = structlog.get_logger(__name__)
 
 PIECE: Final = 128
 """Rows handed over at once: a tenth of a millisecond."""
 
+_SPAN_US: Final = PART_SPAN // timedelta(microseconds=1)
 _DAY_US: Final = 86_400_000_000
 _SHORTEST_REST_US: Final = 600.0
 """That is worth it: each costs both who share the core what they had in their caches."""
@@ -141,12 +144,15 @@ class PredictionLog:
         day, scorer = answered.answered_at_us // _DAY_US, answered.scorer
         part = self._open.get((day, scorer))
         if part is not None:
-            return part
+            if answered.answered_at_us - part.first_us < _SPAN_US:
+                return part
+            self._close(part)
+            self._wake.set()
         self._number += 1
         folder = f"date={from_us(day * _DAY_US).date().isoformat()}"
         name = f"{answered.answered_at_us}-{os.getpid()}-{self._number:06d}.parquet"
         try:
-            part = Part(self._number, f"{folder}/{name}", scorer, self._now_s())
+            part = Part(self._number, f"{folder}/{name}", scorer, self._now_s(), answered.answered_at_us)
         except (OSError, ValueError) as error:
             log.error("prediction_log_part_not_begun", error=repr(error))
             return None

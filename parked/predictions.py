@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,10 @@ from parked.schemas import PREDICTIONS
 
 FED: Final = "f."
 """Prefix of a feature's own column."""
+
+PART_SPAN: Final = timedelta(minutes=1)
+"""A part's answers were given within so long of the first one's moment, which its name begins with: who looks for one
+reads a few parts, not the log."""
 
 SHARED: Final = pa.schema([field for field in PREDICTIONS if field.name != "features"])
 """The columns of every part."""

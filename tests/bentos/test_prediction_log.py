@@ -13,11 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bentos import log_part
+from bentos.answer_id import answer_ids
 from bentos.log_spool import Spool
+from bentos.logged import AnswerLog
 from bentos.ports import CandidateKey
 from bentos.prediction_log import PredictionLog
 from bentos.scorer import Scorer
 from bentos.waiting import Answered
+from parked.clock import fixed_clock, from_us
 from parked.errors import InputError
 from parked.predictions import as_predictions, features_json, read_predictions
 from parked.schemas import PREDICTIONS
@@ -116,6 +119,19 @@ def test_answers_lie_in_the_folder_of_their_day(tmp_path: Path) -> None:
     log.add(answered("today"))
     assert log.flush() == 2
     assert [part.parent.name for part in parts(tmp_path)] == ["date=2026-03-01", "date=2026-03-02"]
+
+
+def test_a_part_holds_no_answers_of_a_longer_time_than_a_reader_looks_back(tmp_path: Path) -> None:
+    log, told = PredictionLog(tmp_path, flush_s=3600), []
+    for seconds in range(0, 300, 7):
+        at_us = NOW_US + seconds * 1_000_000
+        told.append(answer_ids(fixed_clock(from_us(at_us)))(True))
+        log.add(answered(told[-1], answered_at_us=at_us))
+    log.flush()
+    assert 5 <= len(parts(tmp_path)) <= 7
+    reader = AnswerLog(tmp_path, lambda: 0, fixed_clock(NOW + timedelta(days=1)), flush_s=3600)
+    for answer_id in told:
+        assert reader.find(answer_id, lambda _device: True).answer_id == answer_id
 
 
 def test_an_answer_without_candidates_leaves_no_row(tmp_path: Path) -> None:
