@@ -15,11 +15,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import structlog
 
 from bentos.answer_id import asked_us, weighed_nothing
 from bentos.ports import NothingWeighedError, NotReadyError, UnknownAnswerError
 from parked.clock import Clock, from_us
+from parked.files import PARQUET_DAMAGE
 from parked.predictions import FED, PART_SPAN
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -85,11 +89,13 @@ class AnswerLog:
 
     def _rows(self, answer_id: str, at_us: int) -> pa.Table | None:
         for part in self._parts(at_us):
-            file = pq.ParquetFile(part)
-            ids = file.read(columns=["answer_id"])["answer_id"]
-            if pc.index(ids, answer_id).as_py() >= 0:
-                table = file.read()
-                return table.filter(pc.equal(table["answer_id"], answer_id))
+            try:
+                found = _rows_of(part, answer_id)
+            except PARQUET_DAMAGE as error:  # or erased since it was listed; the answer may lie in another
+                log.warning("prediction_log_part_unreadable", part=part.name, why=repr(error))
+                continue
+            if found is not None:
+                return found
         return None
 
     def _parts(self, at_us: int) -> Iterator[Path]:
@@ -103,6 +109,15 @@ class AnswerLog:
                 if began.isdigit() and first_us <= int(began) <= at_us + 1_000_000:
                     found.append((int(began), part))
         return (part for _, part in sorted(found, reverse=True))
+
+
+def _rows_of(part: Path, answer_id: str) -> pa.Table | None:
+    file = pq.ParquetFile(part)
+    ids = file.read(columns=["answer_id"])["answer_id"]
+    if pc.index(ids, answer_id).as_py() < 0:
+        return None
+    table = file.read()
+    return table.filter(pc.equal(table["answer_id"], answer_id))
 
 
 def fed(row: Mapping[str, Any]) -> Mapping[str, Any]:

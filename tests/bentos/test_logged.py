@@ -103,6 +103,24 @@ def test_an_answer_that_is_nowhere_may_come_at_first_and_never_later(tmp_path: P
         log.reader(MIDNIGHT + timedelta(seconds=6)).find(lost, anyone)
 
 
+@pytest.mark.parametrize("damage", [b"", b"PAR1 not really", None], ids=["empty", "junk", "half"])
+def test_a_damaged_part_hides_only_its_own_answers(tmp_path: Path, damage: bytes | None) -> None:
+    log = Log(tmp_path)
+    first = log.give(MIDNIGHT, "a")
+    log.flush()
+    last = log.give(MIDNIGHT + timedelta(seconds=30), "a")
+    log.flush()
+    damaged = max(tmp_path.rglob("*.parquet"))
+    damaged.write_bytes(damaged.read_bytes()[:-100] if damage is None else damage)
+    answers = log.reader(MIDNIGHT + timedelta(hours=1))
+    assert answers.find(first, anyone).answer_id == first
+    with pytest.raises(UnknownAnswerError):
+        answers.find(last, anyone)
+    rest = log.give(MIDNIGHT + timedelta(seconds=35), "a")
+    log.flush()
+    assert answers.find(rest, anyone).answer_id == rest
+
+
 def test_rows_of_other_devices_are_as_if_they_were_not_there(tmp_path: Path) -> None:
     log = Log(tmp_path)
     answer_id = log.give(MIDNIGHT, "a", "b", "a")
