@@ -72,17 +72,30 @@ def _numbers(found: Sequence[dict[str, Any]], name: str, dtype: npt.DTypeLike) -
 
 
 def _texts(found: Sequence[dict[str, Any]], name: str) -> pa.Array:
-    return pa.concat_arrays([pa.array(piece[name], pa.string()) for piece in found])
+    return pa.array([text for piece in found for text in piece[name]], pa.string())
 
 
 def _numeric(model: dict[str, Any], found: Sequence[dict[str, Any]], rows: int) -> dict[str, pa.Array]:
     """The features that are numbers, in their types; NaN is missing and null."""
-    columns = np.ascontiguousarray(_numbers(found, "numbers", np.float64).reshape(rows, -1).T)
+    columns = np.empty((len(model["numeric"]), rows))
+    at = 0
+    for piece in found:  # turned a piece at a time, while it is in the cache
+        numbers = np.frombuffer(piece["numbers"], np.float64).reshape(-1, piece["width"])[:, : len(columns)]
+        columns[:, at : at + len(numbers)] = numbers.T
+        at += len(numbers)
+    there = ~np.isnan(columns)
+    bits, missing = np.packbits(there, axis=1, bitorder="little"), rows - np.count_nonzero(there, axis=1)
     made = {}
-    for name, kind, column in zip(model["numeric"], map(pa.type_for_alias, model["kinds"]), columns, strict=True):
-        missing = np.isnan(column)
-        values = column != 0 if kind == pa.bool_() else column
-        made[name] = pa.array(values, mask=missing if missing.any() else None).cast(kind, safe=False)
+    for name, told, column, valid, nulls in zip(
+        model["numeric"], model["kinds"], columns, bits, missing.tolist(), strict=True
+    ):
+        kind = pa.type_for_alias(told)
+        if kind != pa.float64() and nulls:
+            column[np.isnan(column)] = 0.0
+        values = np.packbits(column != 0, bitorder="little") if kind == pa.bool_() else column
+        stored = pa.bool_() if kind == pa.bool_() else pa.float64()
+        buffers = [pa.py_buffer(valid) if nulls else None, pa.py_buffer(values)]
+        made[name] = pa.Array.from_buffers(stored, rows, buffers, nulls).cast(kind, safe=False)
     return made
 
 

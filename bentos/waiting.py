@@ -49,7 +49,7 @@ class _Numbered:
         self.codes: list[npt.NDArray[np.int16]] = []
 
     def said(self) -> list[Any]:
-        return [self.words, np.concatenate(self.codes)]
+        return [self.words, b"".join(self.codes)]  # type: ignore[arg-type]  # arrays are buffers
 
 
 class Waiting:
@@ -115,7 +115,11 @@ class Waiting:
         """All that was added since the last piece, for ``bentos.log_part``: columns as lists of texts and as arrays."""
         ids, at, states, generations, rules = zip(*self._answers, strict=True)
         devices, candidates, _, asked, _ = zip(*self._keys, strict=True)
-        numeric = len(self._numeric)
+        width = self._numbers[0].shape[1]
+        numbers: Sequence[Floats] = self._numbers
+        if any(rows.shape[1] != width for rows in numbers):  # by trees and by CatBoost: what they share
+            width = len(self._numeric)
+            numbers = [np.ascontiguousarray(rows[:, :width]) for rows in numbers]
         made = {
             "sizes": np.array(self._sizes, np.int32),
             "ids": ids,
@@ -128,7 +132,8 @@ class Waiting:
             "asked": np.array(asked, np.int64),
             "ranks": np.array(self._ranks, np.int32),
             "probabilities": np.array(self._probabilities, np.float64),
-            "numbers": np.concatenate([rows[:, :numeric] for rows in self._numbers]),
+            "width": width,
+            "numbers": b"".join(numbers),  # type: ignore[arg-type]  # arrays are buffers
             "texts": [segment.said() for segment in self._texts],
         }
         self._clear()

@@ -56,11 +56,18 @@ class PackedFile:
         self._environment: Any = lmdb.open(
             str(path), map_size=MAP_BYTES, max_readers=512, readahead=False, max_spare_txns=16, max_dbs=MOST_VIEWS
         )
+        self._environment.reader_check()  # what killed readers had: there are only so many places
         self._views: dict[bytes, Any] = {}
         self._lock = threading.Lock()
 
     def begin(self, *, write: bool = False, buffers: bool = False) -> lmdb.Transaction[Any]:
-        """A transaction, all of one moment; one that writes waits for the one before."""
+        """A transaction, all of one moment; one that writes waits for the one before.
+
+        Who writes first lets go what readers that were killed still held: LMDB would keep it, and every page written
+        since, until all processes have closed the file.
+        """
+        if write:
+            self._environment.reader_check()
         begun: lmdb.Transaction[Any] = self._environment.begin(write=write, buffers=buffers)
         return begun
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,7 +19,7 @@ from bentos.log_spool import Spool
 from bentos.logged import AnswerLog
 from bentos.ports import CandidateKey
 from bentos.prediction_log import PredictionLog
-from bentos.scorer import Scorer
+from bentos.scorer import Coded, Fed, Scorer
 from bentos.waiting import Answered
 from parked.clock import fixed_clock, from_us
 from parked.errors import InputError
@@ -78,6 +79,21 @@ def test_what_was_added_is_written_as_the_contract_says(tmp_path: Path) -> None:
         {"walked_m": 0.1, "followed_by": "foot", "age_s": None},
         {"walked_m": 0.0, "followed_by": None, "age_s": None},
     ]
+
+
+def test_answers_of_trees_and_of_catboost_lie_in_one_part(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path)
+    numbers = np.array([[0.5, np.nan, 7.0]])  # trees take more columns
+    wide = Fed(numbers, Coded(np.array([[1]], np.int16), [["", "car"]]))
+    log.add(answered("a", rows=2))
+    log.add(answered("b", fed=wide))
+    log.add(answered("c", rows=2))
+    assert log.flush() == 5
+    (part,) = parts(tmp_path)
+    table = pq.ParquetFile(part).read()
+    assert table["f.walked_m"].to_pylist() == [0.0, 0.1, 0.5, 0.0, 0.1]
+    assert table["f.age_s"].null_count == 5
+    assert table["f.followed_by"].to_pylist() == [None, "foot", "car", None, "foot"]
 
 
 def test_each_feature_is_a_typed_column_of_its_own(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -156,3 +158,36 @@ def test_a_store_of_an_older_layout_is_said_to_be_not_applied(tmp_path: Path) ->
             transaction.put(f"\x00fields\x00where_you_parked/{name}\x00".encode(), b'["event_timestamp_us"]')
     with pytest.raises(NotFoundError, match="features build"):
         LmdbSource(PackedRows(tmp_path), "where_you_parked")
+
+
+READS = """
+import sys, time
+import subprocess
+import sys
+from pathlib import Path
+from feature_repo.packed import file_of
+with file_of(Path(sys.argv[1])).begin() as transaction:
+    print(len(list(transaction.cursor())), flush=True)
+    time.sleep(60)
+"""
+
+
+def test_what_a_killed_reader_held_is_let_go_by_the_next_write(tmp_path: Path) -> None:
+    count, of = 5_000, b"p/v"
+    names = [f"{number:05d}" for number in range(count)]
+    keys = keys_of([pa.array(names)])
+
+    def load(value: str) -> int:
+        """Bytes of the file after a load."""
+        load_columns(tmp_path, of, keys, {EVENT_US: pa.array([1] * count), "x": pa.array([value * 50] * count)})
+        return (tmp_path / "data.mdb").stat().st_size
+
+    for value in "abc":
+        load(value)
+    reader = subprocess.Popen([sys.executable, "-c", READS, str(tmp_path)], stdout=subprocess.PIPE)
+    assert reader.stdout is not None
+    assert reader.stdout.readline()
+    reader.kill()
+    reader.wait()
+    sizes = [load(value) for value in "defghi"]
+    assert sizes[-1] == sizes[1], "the same pages, again and again"
