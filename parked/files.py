@@ -28,10 +28,15 @@ def unreadable(path: Path, what: str, error: Exception) -> InputError:
 def atomic_path(target: Path) -> Iterator[Path]:
     """A temporary path beside ``target`` that replaces it when the block succeeds (fsync, rename, fsync of the folder).
 
-    On an exception the temporary file is removed and ``target`` is as it was. Raises InputError where it is a folder.
+    On an exception the temporary file is removed and ``target`` is as it was. A link stays one: what it leads to is
+    replaced. Raises InputError where that is a folder, or a device or pipe (renamed over, /dev/null would be no more).
     """
+    if target.is_symlink():
+        target = Path(os.path.realpath(target))  # unlike resolve(), does not raise where links run in a circle
     if target.is_dir():
         raise InputError(f"{target}: is a folder", mend="give a file's path")
+    if target.exists() and not target.is_file():
+        raise InputError(f"{target}: no regular file", mend="give a file's path")
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
