@@ -18,6 +18,7 @@ from bentos.config import ServingConfig
 from bentos.gatekeeper import OPEN, REFRESH_S, Gatekeeper, refresh
 from bentos.hindsight import Hindsight
 from bentos.kept_trees import load_proved
+from bentos.lean import give_back
 from bentos.logged import AnswerLog
 from bentos.metrics import Metrics
 from bentos.ports import CandidateKey, FeatureSource, LabelSink, NotReadyError, Readiness
@@ -158,6 +159,7 @@ class Runtime:
             gc.freeze()
             # Answers make no cycles; what waits for the prediction log would be walked again and again.
             gc.set_threshold(50_000, 50, 100)
+            give_back()
             self._frozen = True
 
     def _report(self) -> None:
