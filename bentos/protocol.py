@@ -24,6 +24,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from bentos.http import HeaderList, HttpError, Reply, late, request_id
+from bentos.lingering import Lingering
 from bentos.refusals import HEAD_BYTES, NO_HTTP, NO_TUNNEL, TOO_LONG, head_size
 from bentos.rounds import Rounds
 from bentos.silence import Silence
@@ -75,6 +76,7 @@ class Protocol(HttpToolsProtocol):
     """One connection."""
 
     _silence: Silence
+    _end: Lingering
 
     def __init__(self, *arguments: Any, short: ShortWay, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -101,6 +103,7 @@ class Protocol(HttpToolsProtocol):
             theirs.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNREAD_S * 1000))
         if transport.get_extra_info("sslcontext") is None:
             self._fd = theirs.fileno()
+        self._end = Lingering(self.loop, transport, self._said_all)
         self._silence = Silence(self.loop, self.timeout_keep_alive, self._asks, transport.close)
 
     def on_message_begin(self) -> None:
@@ -170,12 +173,12 @@ class Protocol(HttpToolsProtocol):
 
     def feed(self, data: bytes) -> None:
         """What was held back and is not whole by the end of ``data`` goes uvicorn's way after all."""
-        if self.parser is None:  # the connection is gone
+        if self.parser is None or self._end.begun:  # the connection is gone, or goes
             return
         self._head_bytes = self._head_bytes + len(data) if self._heading else len(data)
         self._parse(data)
         if self._held is not None and self._refusal is None:
-            if self.transport.is_closing():  # what came was no HTTP; it has been told so
+            if self._end.is_closing():  # what came was no HTTP; it has been told so
                 self._held = None
             else:
                 self._let_go()
@@ -212,7 +215,7 @@ class Protocol(HttpToolsProtocol):
             self._refusal = TOO_LONG
         if self._refusal is not None:
             self._refuse(self._refusal)
-        if self._heading and self._refusal is None and not self.transport.is_closing():
+        if self._heading and self._refusal is None and not self._end.is_closing():
             if self._head_timer is None:
                 self._head_timer = self.loop.call_later(self._short.head_s, self._too_late)
         elif self._head_timer is not None:
@@ -225,15 +228,17 @@ class Protocol(HttpToolsProtocol):
             self._refuse(late(408))
 
     def _refuse(self, error: HttpError) -> None:
-        if not self.transport.is_closing():
+        if not self._end.is_closing():
+            self._refusal = error
             self._write(Reply(error.status, error.body(), request_id({}), error.headers))
-            self.transport.close()
+            self._end.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The end."""
         self._short.rounds.hurry(self)
         super().connection_lost(exc)
         self._silence.cancel()
+        self._end.cancel()
         if self._head_timer is not None:
             self._head_timer.cancel()
 
@@ -249,6 +254,11 @@ class Protocol(HttpToolsProtocol):
         self.url, self.expect_100_continue = url, expects
         self.headers.extend(headers)
         super().on_headers_complete()
+        answering: Any = self.cycle
+        answering.transport = self._end
+
+    def _said_all(self) -> bool:
+        return self._refusal is None and not self.cycle.more_body
 
     def _write(self, reply: Reply) -> None:
         status, body, ident, more = reply

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
+import http.client
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -114,9 +114,27 @@ def test_ten_megabytes_are_refused_declared_or_not(hostile: httpx.Client, path: 
             yield b" " * 65_536
 
     assert refused(hostile.post(path, content=b" " * 10_485_760), 413) == "too_large"
-    # refused and hung up on before all of it was sent, which HTTP/1.1 allows
-    with contextlib.suppress(httpx.WriteError, httpx.RemoteProtocolError):
-        assert refused(hostile.post(path, content=chunks()), 413) == "too_large"
+    assert refused(hostile.post(path, content=chunks()), 413) == "too_large"
+
+
+@pytest.mark.parametrize("size", [1_100_000, 10_485_760])
+@pytest.mark.parametrize("declared", [True, False])
+def test_who_says_all_before_it_listens_hears_that_it_was_too_much(
+    hostile: httpx.Client, size: int, declared: bool
+) -> None:
+    address = hostile.base_url.host, hostile.base_url.port
+    for _ in range(8):
+        client = http.client.HTTPConnection(*address, timeout=10)
+        body = b" " * size if declared else (b" " * 65_536 for _ in range(size // 65_536 + 1))
+        client.request("POST", "/where_parked", body, encode_chunked=not declared, headers=chunked(declared))
+        reply = client.getresponse()
+        assert (reply.status, json.loads(reply.read())["error"]["code"]) == (413, "too_large")
+        assert reply.headers["connection"] == "close"
+        client.close()
+
+
+def chunked(declared: bool) -> dict[str, str]:
+    return {} if declared else {"transfer-encoding": "chunked"}
 
 
 @pytest.mark.parametrize("path", list(VALID))

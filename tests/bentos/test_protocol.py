@@ -14,7 +14,7 @@ import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bentos import protocol
+from bentos import lingering, protocol
 from bentos.admission import Admission
 from bentos.http import HeaderList, Reply
 from bentos.protocol import ShortWay
@@ -260,6 +260,27 @@ def test_what_is_no_http_is_400_and_the_end() -> None:
         writer.write(post(SHORT, b"a")[:-1])
         writer.close()
         assert served.by == ["short"]
+
+    Served().run(client)
+
+
+@pytest.mark.parametrize(
+    "sent", [b"GARBAGE\r\n\r\n", b"POST /long HTTP/1.1\r\nx: " + b"y" * 300_000], ids=["400", "431"]
+)
+def test_who_is_refused_is_let_finish_but_not_for_ever(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lingering, "LINGER_S", 0.5)
+
+    async def client(served: Served) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(sent + b"z" * 1_000_000 + post(SHORT, b"a"))
+        ((status, headers, _),) = await replies(reader, 1)
+        assert (status in (400, 431), headers[b"connection"]) == (True, b"close")
+        assert await reader.read() == b""
+        assert len(served.server.server_state.connections) == 1
+        while served.server.server_state.connections:
+            await asyncio.sleep(0.05)
+        assert served.by == []
+        writer.close()
 
     Served().run(client)
 
