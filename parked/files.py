@@ -85,3 +85,10 @@ def check_regular(path: Path) -> None:
     """Raises InputError where ``path`` is a pipe, a device or a socket: to open one may wait for ever."""
     if path.exists() and not path.is_file() and not path.is_dir():
         raise InputError(f"{path}: no regular file", mend="write what it gives to a file, and give that")
+
+
+def check_once(what: str, names: Sequence[str]) -> None:
+    """Raises InputError where two columns of a table (called ``what``) have one name: nobody knows which is meant."""
+    twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
+    if twice is not None:
+        raise InputError(f"{what}: two columns are called {twice!r}", mend="rename or drop one")

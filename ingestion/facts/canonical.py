@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from ingestion.facts.kernel.records import NULL_US, REFUSALS, bounds_of, order, rises, take_fixes, take_motion
 from ingestion.facts.kernel.types import RECORD
 from parked.errors import InputError
+from parked.files import check_once
 from parked.schemas import ACTIVITIES, FIXES, MOTION
 
 Records = npt.NDArray[Any]
@@ -59,8 +60,7 @@ class Taker:
 
         Raises InputError for wrong columns.
         """
-        marked = _marked(table)
-        table = check_columns(table, FIXES, name)
+        table, marked = check_columns(table, FIXES, name), _marked(table, name)
         out = np.empty(table.num_rows, RECORD) if out is None else out
         columns = (_floats(table[c]) for c in ("lat", "lon", "accuracy_m", "speed_mps"))
         n = take_fixes(
@@ -81,8 +81,7 @@ class Taker:
 
         Raises InputError for wrong columns.
         """
-        marked = _marked(table)
-        table = check_columns(table, MOTION, name)
+        table, marked = check_columns(table, MOTION, name), _marked(table, name)
         out = np.empty(table.num_rows, RECORD) if out is None else out
         words, codes = _codes(table["activity"])
         known = {a: i for i, a in enumerate(ACTIVITIES)}
@@ -149,8 +148,9 @@ def canonicalise(
 def check_columns(table: pa.Table, schema: pa.Schema, source: str) -> pa.Table:
     """``table`` with the columns of ``schema`` in its types; missing nullable columns are filled with null.
 
-    Dictionary-encoded text stays encoded. Raises InputError naming the first missing or unconvertible column.
+    Dictionary-encoded text stays encoded. Raises InputError naming the first missing, unconvertible or doubled column.
     """
+    check_once(source, [name for name in table.column_names if name in (*schema.names, "as_if_live")])
     columns = []
     for wanted in schema:
         if wanted.name not in table.column_names:
@@ -184,16 +184,24 @@ def _alike(given: pa.DataType, wanted: pa.DataType) -> bool:
         return True
     if pa.types.is_timestamp(wanted):
         return bool(pa.types.is_timestamp(given))
+    if pa.types.is_boolean(wanted):
+        return bool(pa.types.is_boolean(given))
     if pa.types.is_floating(wanted):
         return bool(pa.types.is_floating(given) or pa.types.is_integer(given) or pa.types.is_decimal(given))
     return bool(pa.types.is_string(given) or pa.types.is_large_string(given))
 
 
-def _marked(table: pa.Table) -> npt.NDArray[np.bool_]:
-    """Rows whose received_at is already known to be stated, not observed (raw segments say so); empty where none is."""
+def _marked(table: pa.Table, source: str) -> npt.NDArray[np.bool_]:
+    """Rows whose received_at is already known to be stated, not observed (raw segments say so); empty where none is.
+
+    Raises InputError where the column is not of truth values.
+    """
     if "as_if_live" not in table.column_names:
         return np.zeros(0, bool)
-    return np.asarray(pc.fill_null(table["as_if_live"], False).combine_chunks()).astype(bool)
+    column = table["as_if_live"]
+    if not _alike(column.type, pa.bool_()):
+        raise InputError(f"{source}: column 'as_if_live' is {column.type}, not bool", mend="convert or drop it")
+    return np.asarray(pc.fill_null(column.cast(pa.bool_()), False).combine_chunks()).astype(bool)
 
 
 def _flat(column: pa.ChunkedArray, missing: Any) -> Any:

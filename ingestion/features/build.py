@@ -16,6 +16,7 @@ from ingestion.features.fold import fold_facts
 from ingestion.features.online import Loaded, load_online
 from ingestion.features.snapshots import write_snapshots
 from parked.errors import ConflictError, InputError
+from parked.files import check_once
 from parked.settings import Settings
 
 Progress = Callable[[int], None]
@@ -33,11 +34,13 @@ class Built:
 def read_facts(path: Path) -> pa.Table:
     """A FACTS file. Raises InputError where it is missing or no Parquet file."""
     try:
-        return pq.ParquetFile(path).read()
+        facts = pq.ParquetFile(path).read()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file", mend="run `parked facts build`") from None
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path}: not a Parquet file ({str(error).splitlines()[0]})", mend="check the path") from None
+    check_once(str(path), facts.column_names)
+    return facts
 
 
 def build_features(

@@ -24,6 +24,7 @@ from ingestion.readers.port import Kept, Malformed, as_payload
 from ingestion.readers.reasons import Reason
 from ingestion.readers.source import head_of, opened
 from parked.errors import InputError
+from parked.files import check_once
 
 _BLOCK_BYTES: Final = 32 * 1024 * 1024
 """Some 500k rows of a fixes file, and the longest line that is read."""
@@ -78,9 +79,7 @@ def text_batches(path: Path, *, check_header: Callable[[list[str]], None]) -> It
     names = header_of(head_of(path))
     if not names:
         raise InputError(f"{path}: no CSV header in its first line", mend=_MEND)
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InputError(f"{path}: two columns are called {twice!r}", mend="rename or drop one")
+    check_once(str(path), names)
     check_header(names)
     total = good = 0
     with opened(path) as stream:

@@ -22,7 +22,7 @@ from ingestion.readers.parsing import as_utc_us
 from ingestion.readers.port import BATCH_ROWS, CANDIDATE_FIXES, CANDIDATE_MOTION, Batch, Kept, Malformed, as_payload
 from ingestion.readers.reasons import Reason
 from parked.errors import InputError
-from parked.files import PARQUET_DAMAGE
+from parked.files import PARQUET_DAMAGE, check_once
 
 MAX_GROUP_BYTES: Final = 2 * 1024 * 1024 * 1024
 """Most that the columns read of one row group may unpack to: 100 times a usual group of a million rows."""
@@ -106,12 +106,16 @@ def _from_arrow(rows: pa.Table, kind: str, start: int, device: str | None) -> Ba
             column = pa.repeat(pa.scalar(device), count)
         elif field.name not in rows.column_names:
             column = pa.nulls(count, field.type)
-        elif pa.types.is_timestamp(field.type):
-            column = as_utc_us(rows[field.name])
-        elif pa.types.is_string(field.type):
-            column = _text(rows[field.name], field.name, bad)
         else:
-            column = rows[field.name].cast(field.type, safe=False)
+            column = _plain(rows[field.name])
+            if pa.types.is_null(column.type):
+                column = pa.nulls(count, field.type)
+            elif pa.types.is_timestamp(field.type):
+                column = as_utc_us(column)
+            elif pa.types.is_string(field.type):
+                column = _text(column, field.name, bad)
+            else:
+                column = column.cast(field.type, safe=False)
         columns.append(known_platform(column) if field.name == "platform" else column)
     table = pa.table(columns, schema=schema)
     malformed = [
@@ -123,6 +127,11 @@ def _from_arrow(rows: pa.Table, kind: str, start: int, device: str | None) -> Ba
         good[list(bad)] = False
         table = table.filter(pa.array(good))
     return Batch(motion=table, malformed=malformed) if kind == "motion" else Batch(fixes=table, malformed=malformed)
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Without a dictionary."""
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
 def _text(column: pa.ChunkedArray, name: str, bad: dict[int, str]) -> pa.ChunkedArray:
@@ -174,7 +183,8 @@ def _check_size(path: Path, file: pq.ParquetFile, names: Sequence[str]) -> None:
 
 
 def _check_types(path: Path, schema: pa.Schema, names: Sequence[str]) -> None:
-    """Raises InputError for the first column whose type cannot mean what its name says."""
+    """Raises InputError for a name of two columns, and the first column whose type cannot mean what its name says."""
+    check_once(str(path), [name for name in schema.names if name in names])
     t = pa.types
     for name in names:
         found = schema.field(name).type

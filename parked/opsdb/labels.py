@@ -13,6 +13,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from parked.errors import InputError, InternalError
+from parked.files import check_once
 from parked.opsdb.tables import Label, LabelCoverage
 from parked.schemas import COVERAGE, LABELS
 
@@ -130,6 +131,7 @@ def _conform(table: pa.Table, schema: pa.Schema, what: str) -> pa.Table:
     missing = [name for name in schema.names if name not in table.column_names]
     if missing:
         raise InputError(f"{what}: no column {', '.join(missing)}", mend=f"it needs {', '.join(schema.names)}")
+    check_once(what, [name for name in table.column_names if name in schema.names])
     columns = []
     for field in schema:
         column = table[field.name]
