@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from parked.settings import read_settings
+from parked.tokens import FASTEST_PER_S, SLOWEST_PER_S, is_rate
+
+
+def _rate(told: float) -> float:
+    if not is_rate(told):
+        raise ValueError(f"Input should be from {SLOWEST_PER_S:g} to {FASTEST_PER_S:g}, or 0 for no limit")
+    return told
 
 
 class ServingConfig(BaseSettings):
     """How one server behaves. Read once at start-up."""
 
-    model_config = SettingsConfigDict(env_prefix="PARKED_SERVE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="PARKED_SERVE_", frozen=True, extra="ignore", allow_inf_nan=False)
 
     workers: int = Field(default=1, ge=1, le=64, description="server processes sharing the port")
     timeout_s: float = Field(
@@ -31,9 +38,8 @@ class ServingConfig(BaseSettings):
         default="open",
         description="tokens: every question needs a bearer token (`parked tokens`); open: for loopback addresses only",
     )
-    rate_per_s: float = Field(
+    rate_per_s: Annotated[float, AfterValidator(_rate)] = Field(
         default=500.0,
-        ge=0,
         description="requests a second of one token over all workers before 429, where it has no limit of its own; "
         "a batch counts its items; 0: no limit",
     )

@@ -24,6 +24,12 @@ Kind = Literal["read", "write"]
 KINDS: Final[tuple[Kind, ...]] = ("read", "write")
 SECRET_BYTES: Final = 32
 ID_BYTES: Final = 8
+SLOWEST_PER_S: Final = 1e-5
+"""Hardly a request a day: a token for less is one to revoke."""
+FASTEST_PER_S: Final = 1e6
+"""More than any server answers: a token for more has no limit."""
+LONGEST_WAIT_S: Final = 100_000
+"""What is said to whoever is to wait longer: a batch may owe for days."""
 MAX_DEVICES: Final = 10_000
 """Devices one token may name; a token for more is a token for all."""
 
@@ -78,6 +84,15 @@ class Refusal:
 
 UNAUTHORIZED: Final = Refusal(401, "unauthorized", "send a valid token: Authorization: Bearer <token>")
 FORBIDDEN: Final = Refusal(403, "forbidden", "this token may not do that")
+
+
+def is_rate(rate_per_s: float) -> bool:
+    """Whether it is a limit that can be kept: 0 (none), or between a request in 100,000 s and a million a second.
+
+    >>> [is_rate(rate) for rate in (0.0, 0.5, 1e-320, -1.0, float("inf"), float("nan"))]
+    [True, True, False, False, False, False]
+    """
+    return rate_per_s == 0 or SLOWEST_PER_S <= rate_per_s <= FASTEST_PER_S
 
 
 class Bucket:
@@ -150,8 +165,9 @@ class Grant:
         if bucket is None:
             return None
         wait = bucket.wait_s(now)
-        if wait > 0.0:
-            return Refusal(429, "rate_limited", "too many requests with this token; slow down", math.ceil(wait))
+        if not wait <= 0.0:  # nor is a rate that is no number
+            told = math.ceil(wait) if wait < LONGEST_WAIT_S else LONGEST_WAIT_S
+            return Refusal(429, "rate_limited", "too many requests with this token; slow down", told)
         bucket.spend(1.0)
         return None
 

@@ -12,7 +12,7 @@ from parked.clock import Clock
 from parked.errors import InputError, NotFoundError
 from parked.opsdb.engine import open_database, transaction
 from parked.opsdb.tables import Token, TokenStamp
-from parked.tokens import KINDS, MAX_DEVICES, Kind, Minted, TokenRecord, mint
+from parked.tokens import FASTEST_PER_S, KINDS, MAX_DEVICES, SLOWEST_PER_S, Kind, Minted, TokenRecord, is_rate, mint
 
 
 def create_token(
@@ -29,7 +29,8 @@ def create_token(
 ) -> Minted:
     """Make a token and keep its hash; what is returned holds the only copy of the token itself.
 
-    ``devices`` None: all devices. Raises InputError for an empty scope, an expiry that has passed, or a rate below 0.
+    ``devices`` None: all devices. Raises InputError for an empty scope, an expiry that has passed, or a rate that is none
+    (``is_rate``).
     """
     now = clock()
     if devices is not None and not devices:
@@ -42,8 +43,11 @@ def create_token(
         raise InputError(f"a token that may {', '.join(kinds) or 'nothing'}", mend=f"choose of {', '.join(KINDS)}")
     if expires_at is not None and expires_at <= now:
         raise InputError(f"expiry {expires_at.isoformat()} has passed", mend="give a later one")
-    if rate_per_s is not None and not rate_per_s >= 0:
-        raise InputError(f"rate {rate_per_s:g}", mend="give requests a second, 0 for no limit")
+    if rate_per_s is not None and not is_rate(rate_per_s):
+        raise InputError(
+            f"rate {rate_per_s:g}",
+            mend=f"give requests a second, {SLOWEST_PER_S:g} to {FASTEST_PER_S:g}, or 0 for no limit",
+        )
     minted = mint(random)
     with transaction(engine) as session:
         _changed(session)

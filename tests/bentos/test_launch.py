@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bentos.build import NEEDS, bentofile, build_bento
+from bentos.config import load_config
 from bentos.launch import require_free_port, server_environment, start_server
 from parked.errors import ConflictError, InternalError, NotFoundError, SettingError
 from tests.bentos.fakes import publish, settings_in
@@ -64,3 +65,19 @@ def test_a_bento_pins_what_is_installed_and_names_no_index(tmp_path: Path) -> No
     assert file["models"] == ["parking:v1"]
     assert len(file["python"]["packages"]) == len(NEEDS)
     assert all("==" in package and "://" not in package for package in file["python"]["packages"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RATE_PER_S", "1e-320"),
+        ("RATE_PER_S", "inf"),
+        ("RATE_PER_S", "nan"),
+        ("RATE_PER_S", "-1"),
+        ("TIMEOUT_S", "inf"),
+    ],
+)
+def test_a_number_that_cannot_be_kept_to_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"PARKED_SERVE_{name}", value)
+    with pytest.raises(SettingError, match=f"PARKED_SERVE_{name}='{value}'"):
+        load_config()

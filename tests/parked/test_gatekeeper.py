@@ -179,7 +179,7 @@ def test_a_list_keeps_the_revoked_and_the_newest_first(world: World) -> None:
 @pytest.mark.parametrize(
     "changes",
     [{"devices": []}, {"devices": [""]}, {"kinds": ()}, {"kinds": ("fly",)}, {"expires_at": NOW}, {"rate_per_s": -1.0},
-     {"rate_per_s": float("nan")}],
+     {"rate_per_s": float("nan")}, {"rate_per_s": float("inf")}, {"rate_per_s": 1e-320}],
 )  # fmt: skip
 def test_a_token_that_makes_no_sense_is_not_made(world: World, changes: dict[str, object]) -> None:
     with pytest.raises(InputError):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parked.tokens import Bucket, TokenRecord, TokenTable, bearer, mint
+from parked.tokens import LONGEST_WAIT_S, Bucket, TokenRecord, TokenTable, bearer, mint
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -118,6 +118,16 @@ def test_no_more_than_burst_and_inflow_ever_goes_through(
             assert bucket.wait_s(now + wait + 1e-6) == 0.0, "it says truly how long to wait"
             now += wait + 1e-6
     assert spent <= burst + rate * now + largest + 1e-6
+
+
+@pytest.mark.parametrize("rate", [1e-320, 1e-9, float("inf"), float("nan")])
+def test_a_rate_that_was_let_in_before_it_was_refused_is_a_429_and_no_fault(rate: float) -> None:
+    minted = mint(secrets.token_bytes)
+    grant = table(record(minted.digest, rate_per_s=rate)).find(minted.token.encode())
+    assert grant is not None
+    for at in (0.0, 0.0, 1.0):
+        refusal = grant.hurry(at)
+        assert refusal is None or (refusal.status, refusal.retry_after_s) == (429, LONGEST_WAIT_S)
 
 
 def test_a_bucket_survives_a_new_table_so_that_a_change_elsewhere_refills_nobodys() -> None:
