@@ -29,7 +29,7 @@ def create_token(
 ) -> Minted:
     """Make a token and keep its hash; what is returned holds the only copy of the token itself.
 
-    ``devices`` None: all devices. Raises InputError for an empty scope, an expiry that has passed, or a rate that is none
+    ``devices`` None: all devices. Raises InputError for an empty scope, an expiry that has passed, or what is no rate
     (``is_rate``).
     """
     now = clock()
