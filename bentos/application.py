@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from bentos.answer import Candidate, Decision, decide, known_at, was_driving
+from bentos.answer import Candidate, Decision, decide, known_at, of_values, was_driving
 from bentos.answer_id import NewId
 from bentos.champion import Champion
 from bentos.messages import (
@@ -93,7 +93,7 @@ class Application:
         facts = source.devices((device_id,))[0]
         candidates = known_at(facts.candidates, at_us) if facts else []
         row = facts.row if facts else b""
-        keys = [CandidateKey(device_id, c.candidate_id, c.cell, at_us, row) for c in candidates]
+        keys = [of_values(CandidateKey, (device_id, c.candidate_id, c.cell, at_us, row)) for c in candidates]
         probabilities: Sequence[float] = ()
         if keys:
             probabilities, fed = source.evaluate(champion.scorer, keys)
@@ -121,7 +121,8 @@ class Application:
             row = facts.row if facts else b""
             places: list[Answer] = []
             for rank, candidate in ranked:
-                keys.append(CandidateKey(item.device_id, candidate.candidate_id, candidate.cell, at_us, row))
+                name, cell = candidate.candidate_id, candidate.cell
+                keys.append(of_values(CandidateKey, (item.device_id, name, cell, at_us, row)))
                 ranks.append(rank)
                 asked.append((places, candidate))
                 moments += (candidate.left_at_us, _or_none(candidate.ended_at_us))
@@ -273,7 +274,9 @@ def _decide(
         candidates,
         probabilities,
         threshold=champion.scorer.card.threshold,
-        driving=was_driving(facts.candidates, at_us, driving_now=facts.driving),
+        driving=was_driving(
+            candidates, at_us, later=len(candidates) < len(facts.candidates), driving_now=facts.driving
+        ),
         at_us=at_us,
     )
 

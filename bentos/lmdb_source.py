@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 import msgpack
 
-from bentos.answer import Candidate
+from bentos.answer import Candidate, of_values
 from bentos.features import RANKS
 from bentos.packed_scorer import PackedScorer
 from bentos.ports import CandidateKey, DeviceFacts, FeatureSource, Values
@@ -115,12 +115,9 @@ class LmdbSource(FeatureSource):
         for pick in self._ranks:
             found = pick(row)
             if found[0]:
-                name, cell, left_at_us, lat, lon, uncertainty_m, ended_at_us, return_m, reasons = found
-                candidates.append(
-                    Candidate(
-                        name, cell or "", left_at_us, lat, lon, uncertainty_m, ended_at_us, return_m, reasons or ""
-                    )
-                )
+                if not (found[1] and found[8]):
+                    found = (found[0], found[1] or "", *found[2:8], found[8] or "")
+                candidates.append(of_values(Candidate, found))
         return DeviceFacts(device_id, tuple(candidates), bool(driving), as_of_us, stored)
 
     def values(self, service: str, names: Sequence[str], keys: Sequence[CandidateKey]) -> list[Values]:

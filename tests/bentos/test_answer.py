@@ -71,10 +71,15 @@ def test_a_vehicle_has_not_yet_left_before_it_left() -> None:
 
 def test_asked_about_a_moment_between_two_parkings_the_vehicle_was_driving() -> None:
     trip = [candidate("office", 1), left("home", 5)]
-    assert not was_driving(trip, NOW_US, driving_now=False)
-    assert was_driving(trip, NOW_US - 2 * HOUR_US, driving_now=False)
-    assert not was_driving(trip, NOW_US - int(4.9 * HOUR_US), driving_now=True)
-    assert not was_driving(trip, NOW_US - 6 * HOUR_US, driving_now=True)
+
+    def driving(at_us: int, *, now: bool) -> bool:
+        before = known_at(trip, at_us)
+        return was_driving(before, at_us, later=len(before) < len(trip), driving_now=now)
+
+    assert not driving(NOW_US, now=False)
+    assert driving(NOW_US - 2 * HOUR_US, now=False)
+    assert not driving(NOW_US - int(4.9 * HOUR_US), now=True)
+    assert not driving(NOW_US - 6 * HOUR_US, now=True)
 
 
 candidates = st.builds(
