@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
+from collections.abc import Sequence
 
 import typer
 from typer.exceptions import TyperException
@@ -15,7 +17,8 @@ from cli.score import score
 from cli.serve import package, serve
 from cli.simulate import simulate
 from cli.train import evaluate, publish, rollback, train
-from parked.errors import ParkedError
+from parked.errors import InputError, ParkedError
+from parked.names import shown
 
 app = typer.Typer(
     name="parked",
@@ -51,6 +54,7 @@ def main() -> None:
     # Libraries warn of their own libraries (and Feast turns such warnings on again): not the user's to mend.
     warnings.showwarning = lambda *_args, **_options: None
     try:
+        _check_words(sys.argv[1:])
         code = app(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except TyperException as error:  # an option or argument that cannot be
@@ -62,11 +66,21 @@ def main() -> None:
     except ParkedError as error:
         sys.stderr.write(f"parked: {error}\n")
         sys.exit(error.exit_code)
+    except UnicodeEncodeError as error:  # a path or setting in bytes that are no text: what is kept and shown is UTF-8
+        sys.stderr.write(f"parked: {error.object!r:.200}: not UTF-8; rename it\n")
+        sys.exit(2)
     except OSError as error:  # a path that cannot be read or written: the user's to mend
         where = f"{error.filename}: " if error.filename else ""
         reason = error.strerror or str(error).splitlines()[0]
         sys.stderr.write(f"parked: {where}{reason}; check the path and its permissions\n")
         sys.exit(2)
+
+
+def _check_words(arguments: Sequence[str]) -> None:
+    """Raises InputError for an argument that is neither text in UTF-8 nor a file: names and ids are text."""
+    for argument in arguments:
+        if shown(argument) != argument and not os.path.lexists(argument):
+            raise InputError(f"{shown(argument)}: not UTF-8, and no file of that name", mend="write it in UTF-8")
 
 
 def _one_line(error: TyperException) -> str:

@@ -15,6 +15,7 @@ from ingestion.readers import SUFFIXES, Reader, by_name, choose, unknown_format
 from parked.clock import Clock
 from parked.errors import InputError, SettingError
 from parked.files import check_regular, sha256_of
+from parked.names import shown
 from parked.settings import Settings
 
 LONGEST_LAG_S: Final = 366 * 86_400.0
@@ -28,6 +29,7 @@ class FileReport:
     """What became of one file."""
 
     source: str
+    """its path, printable"""
     reader: str
     run: int
     """id of the run that took it, now or (``already``) before"""
@@ -84,17 +86,16 @@ def ingest_paths(
     with RawLog(settings, database).writing(clock) as writer:
         for path, file_reader in chosen:
             progress(len(report.files), len(chosen))
+            source = shown(path)
             sha256, whole_device = sha256_of(path), file_reader.device_of(path, device)
             before = writer.is_done(sha256, whole_device, as_if_live_lag_s)
             if before is not None:
-                report.files.append(FileReport(str(path), file_reader.name, before, True, Counts()))
+                report.files.append(FileReport(source, file_reader.name, before, True, Counts()))
                 continue
-            run = writer.begin(
-                str(path), file_reader.name, sha256, device=whole_device, as_if_live_lag_s=as_if_live_lag_s
-            )
+            run = writer.begin(source, file_reader.name, sha256, device=whole_device, as_if_live_lag_s=as_if_live_lag_s)
             for batch in file_reader.read(path, device=device):
                 run.add(batch)
-            report.files.append(FileReport(str(path), file_reader.name, run.id, False, run.counts))
+            report.files.append(FileReport(source, file_reader.name, run.id, False, run.counts))
         progress(len(chosen), len(chosen))
     return report
 
@@ -118,7 +119,7 @@ def _choose_all(paths: Sequence[Path], reader: str) -> tuple[list[tuple[Path, Re
         for file in sorted(f for f in path.rglob("*") if f.is_file() and not f.name.startswith(".")):
             known = (forced or choose(file)) if _is_data(file) else None
             if known is None:
-                skipped.append(str(file))
+                skipped.append(shown(file))
             else:
                 chosen.append((file, known))
         if len(chosen) == before:

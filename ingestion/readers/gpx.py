@@ -22,6 +22,7 @@ from ingestion.readers.records import BadRecordError, Collector
 from ingestion.readers.source import head_of, opened
 from parked.clock import to_us
 from parked.errors import InputError
+from parked.names import shown
 
 MAX_ELEMENT: Final = 4 * 1024 * 1024
 """Bytes of XML in which at least one element ends: a track point has some hundred."""
@@ -43,7 +44,7 @@ class GpxReader:
 
     def device_of(self, path: Path, device: str | None) -> str | None:
         """``--device``, else the file's name without its suffixes."""
-        return device or path.name.removesuffix(".gz").removesuffix(".gpx")
+        return device or shown(path.name).removesuffix(".gz").removesuffix(".gpx")
 
     def read(self, path: Path, *, device: str | None = None) -> Iterator[Batch]:
         """Batches of some thousand points."""

@@ -6,6 +6,7 @@ Text that is not UTF-8 costs its row. A file whose types cannot mean what its na
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -153,7 +154,8 @@ def _text(column: pa.ChunkedArray, name: str, bad: dict[int, str]) -> pa.Chunked
 
 def _opened(path: Path) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path, buffer_size=_BUFFER_BYTES)  # pages as they are needed, not whole columns
+        file = pa.OSFile(os.fsencode(path))  # Arrow opens by name only what is UTF-8
+        return pq.ParquetFile(file, buffer_size=_BUFFER_BYTES)  # pages as they are needed, not whole columns
     except _DAMAGE as error:
         raise _damaged(path, error) from None
 
