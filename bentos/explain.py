@@ -13,10 +13,11 @@ from functools import lru_cache
 from typing import Final
 
 import structlog
+from pydantic_core import to_json
 
 from bentos.logged import AnswerLog, LoggedCandidate
 from bentos.messages import ModelRef
-from bentos.messages_explain import ExplainAnswer, Explained, ExplainRequest, Reason
+from bentos.messages_explain import ExplainAnswer, ExplainRequest
 from bentos.ports import UnknownAnswerError
 from bentos.scorer import Scorer
 from feature_repo.declare import DECLARED, declared
@@ -27,6 +28,9 @@ log = structlog.get_logger(__name__)
 
 MODELS: Final = 4
 """Models kept loaded for explaining; a past answer may be of one that is no longer champion."""
+
+PIECE: Final = 200
+"""Candidates explained at once: what CatBoost prepares for each call costs as much as a hundred of them."""
 
 SMALL: Final = 1e-9
 """Log-odds below this did nothing."""
@@ -55,20 +59,25 @@ class Explainer:
         self._answers = answers
         self._load = lru_cache(maxsize=MODELS)(load)
 
-    def explain(self, request: ExplainRequest, grant: Grant) -> ExplainAnswer:
-        """Why the answer was given, for the candidates of devices that ``grant`` is for.
+    def explain(self, request: ExplainRequest, grant: Grant) -> bytes:
+        """Why the answer was given, for the candidates of devices that ``grant`` is for: an ``ExplainAnswer`` as JSON.
+
+        A few candidates at a time: no call holds the interpreter for long, who answers meanwhile takes it in between.
 
         Raises UnknownAnswerError (also where its model is gone or damaged), NotReadyError, and InternalError where the
         model does not give the answered probabilities again.
         """
         logged = self._answers.find(request.answer_id, grant.allows)
         scorer = self.scorer(logged.model_tag)
-        again = scorer.score([candidate.features for candidate in logged.candidates])
-        if again != [candidate.probability for candidate in logged.candidates]:
-            self._load.cache_clear()  # what is not the model that answered is not kept in its place
-            raise InternalError(f"answer {logged.answer_id}: {logged.model_tag} does not give its probabilities again")
-        values = shap_values(scorer, logged.candidates)
-        return ExplainAnswer(
+        told = []
+        for start in range(0, len(logged.candidates), PIECE):
+            piece = logged.candidates[start : start + PIECE]
+            if scorer.score([one.features for one in piece]) != [one.probability for one in piece]:
+                self._load.cache_clear()  # what is not the model that answered is not kept in its place
+                raise InternalError(f"answer {logged.answer_id}: {logged.model_tag} gives other probabilities now")
+            rows = zip(piece, shap_values(scorer, piece), strict=True)
+            told += [to_json(explained(scorer, one, values)) for one, values in rows]
+        answer = ExplainAnswer(
             answer_id=logged.answer_id,
             answered_at=logged.answered_at,
             state=logged.state,
@@ -76,10 +85,10 @@ class Explainer:
             model=ModelRef(tag=logged.model_tag, generation=logged.generation),
             rules_version=logged.rules_version,
             reproduced=True,
-            candidates=[
-                explained(scorer, candidate, row) for candidate, row in zip(logged.candidates, values, strict=True)
-            ],
+            candidates=[],
         )
+        head = answer.model_dump_json().encode().removesuffix(b"]}")  # candidates come last
+        return b"".join([head, b",".join(told), b"]}"])
 
     def scorer(self, tag: str) -> Scorer:
         """A model by its tag. Raises UnknownAnswerError where the store no longer has it, or has it damaged."""
@@ -117,30 +126,30 @@ def shap_values(scorer: Scorer, candidates: Sequence[LoggedCandidate]) -> list[l
     return rows
 
 
-def explained(scorer: Scorer, candidate: LoggedCandidate, values: Sequence[float]) -> Explained:
-    """One candidate in words. ``values``: its row of ``shap_values``."""
+def explained(scorer: Scorer, candidate: LoggedCandidate, values: Sequence[float]) -> dict[str, object]:
+    """One candidate in words: an ``Explained``. ``values``: its row of ``shap_values``."""
     pairs = zip(scorer.card.features, values[:-1], strict=True)
     told = sorted((pair for pair in pairs if abs(pair[1]) > SMALL), key=lambda pair: (-abs(pair[1]), pair[0]))
     reasons = [reason(name, candidate.features.get(name), value) for name, value in told]
     base = 1.0 / (1.0 + math.exp(-values[-1]))
-    return Explained(
-        device_id=candidate.device_id,
-        candidate_id=candidate.candidate_id,
-        rank=candidate.rank,
-        asked_at=candidate.asked_at,
-        probability=candidate.probability,
-        base_probability=base,
-        says=sentence(candidate.probability, base, reasons),
-        reasons=reasons,
-    )
+    return {
+        "device_id": candidate.device_id,
+        "candidate_id": candidate.candidate_id,
+        "rank": candidate.rank,
+        "asked_at": candidate.asked_at,
+        "probability": candidate.probability,
+        "base_probability": base,
+        "says": sentence(candidate.probability, base, told),
+        "reasons": reasons,
+    }
 
 
-def reason(name: str, value: object, log_odds: float) -> Reason:
-    """One feature's part in words.
+def reason(name: str, value: object, log_odds: float) -> dict[str, object]:
+    """One feature's part in words: a ``Reason``.
 
-    >>> reason("walked_m", 120.0, 1.0).says
+    >>> reason("walked_m", 120.0, 1.0)["says"]
     'Farthest seen on foot from the vehicle so far, metres: 120. Makes a parking 2.7 times as likely (odds).'
-    >>> reason("motion_after", None, -0.7).says
+    >>> reason("motion_after", None, -0.7)["says"]
     "The phone's own activity after; not known. Makes a parking 2.0 times less likely (odds)."
     """
     factor = math.exp(min(abs(log_odds), 700.0))
@@ -151,23 +160,23 @@ def reason(name: str, value: object, log_odds: float) -> Reason:
     shown = "; not known" if value is None else f": {_shown(value)}"
     what = meaning(name)
     kept = value if value is None or isinstance(value, (bool, float, str)) else float(str(value))
-    return Reason(
-        feature=name,
-        meaning=what,
-        value=kept,
-        log_odds=log_odds,
-        says=f"{what}{shown}. Makes a parking {effect} (odds).",
-    )
+    return {
+        "feature": name,
+        "meaning": what,
+        "value": kept,
+        "log_odds": log_odds,
+        "says": f"{what}{shown}. Makes a parking {effect} (odds).",
+    }
 
 
-def sentence(probability: float, base: float, reasons: Sequence[Reason]) -> str:
-    """The whole in a sentence.
+def sentence(probability: float, base: float, reasons: Sequence[tuple[str, float]]) -> str:
+    """The whole in a sentence. ``reasons``: features and their log-odds, the strongest first.
 
-    >>> sentence(0.93, 0.4, [reason("walked_m", 120.0, 1.0)])
+    >>> sentence(0.93, 0.4, [("walked_m", 1.0)])
     'A parking with probability 0.93 (0.40 before anything is known), most of all for walked_m.'
     """
-    up = [part.feature for part in reasons if part.log_odds > 0][:3]
-    down = [part.feature for part in reasons if part.log_odds < 0][:3]
+    up = [feature for feature, log_odds in reasons if log_odds > 0][:3]
+    down = [feature for feature, log_odds in reasons if log_odds < 0][:3]
     said = f"A parking with probability {probability:.2f} ({base:.2f} before anything is known)"
     if up:
         said += f", most of all for {', '.join(up)}"
@@ -176,6 +185,7 @@ def sentence(probability: float, base: float, reasons: Sequence[Reason]) -> str:
     return said + "."
 
 
+@lru_cache(maxsize=1024)
 def meaning(name: str) -> str:
     """What a feature is, by its declaration: its first sentence; else its name.
 

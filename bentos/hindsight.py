@@ -8,7 +8,7 @@ from bentos.corrections import Corrections
 from bentos.explain import Explainer
 from bentos.logged import AnswerLog
 from bentos.messages import ConfirmAnswer, ConfirmRequest
-from bentos.messages_explain import CorrectAnswer, CorrectRequest, ExplainAnswer, ExplainRequest
+from bentos.messages_explain import CorrectAnswer, CorrectRequest, ExplainRequest
 from bentos.ports import CandidateKey, FeatureSource, Namespace, NotReadyError, Spot
 from bentos.scorer import Scorer
 from feature_repo.services import ANSWERED_V1
@@ -44,7 +44,7 @@ class Hindsight:
             confirm=confirm,
         )
 
-    def explain(self, request: ExplainRequest, grant: Grant) -> ExplainAnswer:
+    def explain(self, request: ExplainRequest, grant: Grant) -> bytes:
         """See ``Explainer.explain``."""
         return self._explainer.explain(request, grant)
 

@@ -158,7 +158,9 @@ def late(status: int) -> HttpError:
 
 
 def json_of(answer: object) -> bytes:
-    """An answer as JSON; what is not finite is null."""
+    """An answer as JSON; what is not finite is null. Bytes are JSON already."""
+    if isinstance(answer, bytes):
+        return answer
     if isinstance(answer, BaseModel):
         return answer.__pydantic_serializer__.to_json(answer)
     return to_json(answer, inf_nan_mode="null")

@@ -116,7 +116,7 @@ class WhereYouParked:
     @bentoml.api
     def explain(self, request: ExplainRequest, /) -> ExplainAnswer:
         """Why was this answered? By the model that answered, from what it was given."""
-        return self._runtime.hindsight.explain(request, EVERYTHING)
+        return ExplainAnswer.model_validate_json(self._runtime.hindsight.explain(request, EVERYTHING))
 
     @bentoml.api
     def model(self, _request: ModelRequest, /) -> ModelAnswer:

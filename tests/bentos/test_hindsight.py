@@ -8,11 +8,16 @@ from typing import Any
 import httpx
 import pytest
 
+from bentos import explain
 from bentos.answer_id import answer_ids
+from bentos.explain import Explainer
+from bentos.logged import AnswerLog
+from bentos.messages_explain import ExplainAnswer, ExplainRequest
 from bentos.scorer import load_scorer, model_dir_of
 from parked.clock import fixed_clock
 from parked.opsdb.engine import open_database
 from parked.opsdb.labels import read_labels
+from parked.tokens import EVERYTHING
 from tests.bentos.conftest import Served, until
 from tests.bentos.fakes import NOW, publish, write_model
 
@@ -69,6 +74,23 @@ def test_a_batch_is_explained_too(client: httpx.Client) -> None:
     scored = client.post("/score", json={"device_ids": ["phone-jam", "phone-driving"]}).json()
     told = client.post("/explain", json={"answer_id": scored["answer_id"]}).json()
     assert {c["device_id"] for c in told["candidates"]} == {"phone-jam", "phone-driving"}
+
+
+def test_an_explanation_is_the_same_in_however_many_pieces_and_leaves_nothing_to_who_answers(
+    served: Served, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored = client.post("/score", json={"device_ids": ["phone-jam", "phone-parked", "phone-driving"]}).json()
+    request = ExplainRequest(answer_id=scored["answer_id"])
+    whole = client.post("/explain", json={"answer_id": scored["answer_id"]}).content
+    told = ExplainAnswer.model_validate_json(whole)
+    assert len(told.candidates) == 4
+    assert told.model_dump_json().encode() == whole
+    settings = served.settings
+    answers = AnswerLog(settings.predictions_dir, lambda: None, fixed_clock(NOW), flush_s=2.0)
+    explainer = Explainer(answers, lambda tag: load_scorer(model_dir_of(settings, tag), tag))
+    for piece in (1, 3, 4, 100):
+        monkeypatch.setattr(explain, "PIECE", piece)
+        assert explainer.explain(request, EVERYTHING) == whole
 
 
 def test_an_answer_of_a_model_since_replaced_is_explained_by_that_model(served: Served, client: httpx.Client) -> None:
