@@ -9,9 +9,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from bentos.log_spool import pieces
+from bentos.log_spool import BETWEEN, pieces
 from parked.files import atomic_path
 from parked.predictions import FED, SHARED
 
@@ -72,7 +73,11 @@ def _numbers(found: Sequence[dict[str, Any]], name: str, dtype: npt.DTypeLike) -
 
 
 def _texts(found: Sequence[dict[str, Any]], name: str) -> pa.Array:
-    return pa.array([text for piece in found for text in piece[name]], pa.string())
+    told: list[str | list[str]] = [piece[name] for piece in found]
+    if any(isinstance(texts, list) for texts in told):
+        every = [text for texts in told for text in (texts if isinstance(texts, list) else texts.split(BETWEEN))]
+        return pa.array(every, pa.string())
+    return pc.split_pattern(pa.array([BETWEEN.join(told)]), BETWEEN).values  # type: ignore[arg-type]  # all are texts
 
 
 def _numeric(model: dict[str, Any], found: Sequence[dict[str, Any]], rows: int) -> dict[str, pa.Array]:

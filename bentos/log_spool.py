@@ -10,9 +10,11 @@ import marshal
 import os
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
+
+BETWEEN: Final = "\x00"
 
 _LENGTH: Final = struct.Struct("<Q")
 _PLAIN: Final = 2
@@ -21,6 +23,7 @@ _PLAIN: Final = 2
 
 class Spool:
     """Appends pieces: dicts of lists, texts, numbers and arrays (which come back as bytes). For one thread at a time.
+    Many texts are one (``together``): each for itself would be made, and made again, as an object of its own.
 
     Both processes run the same Python, so marshal's format is theirs alone. Raises OSError where memory is refused.
     """
@@ -41,6 +44,12 @@ class Spool:
     def close(self) -> None:
         """Let the file go."""
         os.close(self.fd)
+
+
+def together(texts: Sequence[str]) -> str | list[str]:
+    """Texts as one, with ``BETWEEN`` between each two; as they are where one of them holds that."""
+    told = BETWEEN.join(texts)
+    return told if told.count(BETWEEN) == len(texts) - 1 else list(texts)
 
 
 def pieces(fd: int, end: int | None = None) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,7 @@ why, and what is said over the socket.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -83,6 +84,8 @@ def main() -> None:
     told = socket.socket(fileno=int(sys.argv[1]))
     folder = Path(sys.argv[2])
     step_aside()
+    gc.freeze()
+    gc.disable()  # a part's thousands of objects hold no cycles, and all go when it is written
     serve(told, folder)
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from bentos.log_spool import together
 from bentos.ports import CandidateKey
 from bentos.scorer import Fed, Scorer
 from bentos.trees import Floats
@@ -112,7 +113,7 @@ class Waiting:
         }
 
     def piece(self) -> dict[str, Any]:
-        """All that was added since the last piece, for ``bentos.log_part``: columns as lists of texts and as arrays."""
+        """All that was added since the last piece, for ``bentos.log_part``: columns as texts together and as arrays."""
         ids, at, states, generations, rules = zip(*self._answers, strict=True)
         devices, candidates, _, asked, _ = zip(*self._keys, strict=True)
         width = self._numbers[0].shape[1]
@@ -122,13 +123,13 @@ class Waiting:
             numbers = [np.ascontiguousarray(rows[:, :width]) for rows in numbers]
         made = {
             "sizes": np.array(self._sizes, np.int32),
-            "ids": ids,
+            "ids": together(ids),
             "answered": np.array(at, np.int64),
-            "states": states,
+            "states": together(states),
             "generations": np.array(generations, np.int64),
-            "rules": rules,
-            "devices": devices,
-            "candidates": candidates,
+            "rules": together(rules),
+            "devices": together(devices),
+            "candidates": together(candidates),
             "asked": np.array(asked, np.int64),
             "ranks": np.array(self._ranks, np.int32),
             "probabilities": np.array(self._probabilities, np.float64),

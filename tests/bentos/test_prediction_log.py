@@ -96,6 +96,23 @@ def test_answers_of_trees_and_of_catboost_lie_in_one_part(tmp_path: Path) -> Non
     assert table["f.followed_by"].to_pylist() == [None, "foot", "car", None, "foot"]
 
 
+def test_texts_come_back_whatever_is_in_them(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path)
+    names = [["", "ph\u260ene"], ["zero\x00byte", ""], ["\x00"]]
+    for number, devices in enumerate(names):
+        keys = [CandidateKey(device, f"c{device}", "cell", NOW_US) for device in devices]
+        log.add(answered(f"{number}", rows=len(devices), keys=keys))
+        assert len(log._open) == 1
+        if number == 0:
+            log._hand_over(next(iter(log._open.values())))
+    assert log.flush() == 5
+    (part,) = parts(tmp_path)
+    table = pq.ParquetFile(part).read()
+    assert table["device_id"].to_pylist() == [device for devices in names for device in devices]
+    assert table["candidate_id"].to_pylist() == [f"c{device}" for devices in names for device in devices]
+    assert table["answer_id"].to_pylist() == ["0", "0", "1", "1", "2"]
+
+
 def test_each_feature_is_a_typed_column_of_its_own(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path)
     log.add(answered("a", rows=2))
