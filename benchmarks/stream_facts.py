@@ -81,8 +81,7 @@ def main() -> None:
                 names = [ids[d] for d in batch["device"].tolist()] if lookup else []
                 begun = time.perf_counter()
                 if lookup:
-                    codes = stream.codes
-                    batch["device"] = [codes[name] for name in names]
+                    batch["device"] = stream.codes_of(names)
                 rows = len(stream.feed(batch).rows)
                 spent_now = time.perf_counter() - begun
                 if at >= skip:

@@ -139,14 +139,14 @@ def run(
     limit = len(rows) - ROOM
     newest = records[begin].recv if begin < end else 0
     for i in range(begin, end):
-        r = records[i]
+        r = records[np.uint64(i)]
         if moment == NONE:
             if r.recv < newest:
                 return i, n
             newest = r.recv
         if partly and not known[i - lo]:
             continue
-        if i > lo and r.t == records[i - 1].t and _spoken(i, lo, records, known):
+        if i > lo and r.t == records[np.uint64(i - 1)].t and _spoken(i, lo, records, known):
             continue
         if n > limit:
             return i, n

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from ingestion.facts.kernel.geometry import apart2, eastward, mean_of, scale_at, wrap
 from ingestion.facts.kernel.jit import inlined, njit
 from ingestion.facts.kernel.rows import clear, cm, drop, due, emit, enqueue
@@ -34,10 +36,10 @@ def push(s: Any, rule: Any, t: int, lat: int, lon: int) -> bool:
 
     ``ring_tail`` is the newest entry that is at least a window old (or the oldest there is).
     """
-    head = s.ring_head
+    head = np.uint8(s.ring_head)
     if s.ring_n > 0 and t - s.ring_t[head] < RING_MS:
         return False
-    head = (head + 1) % RING
+    head = np.uint8((head + np.uint8(1)) & np.uint8(RING - 1))
     s.ring_head = head
     s.ring_t[head] = t
     s.ring_lat[head] = lat
@@ -46,9 +48,9 @@ def push(s: Any, rule: Any, t: int, lat: int, lon: int) -> bool:
         if s.ring_n == 0:
             s.ring_tail = head
         s.ring_n += 1
-    tail = s.ring_tail
+    tail = np.uint8(s.ring_tail)
     while tail != head:
-        after = (tail + 1) % RING
+        after = np.uint8((tail + np.uint8(1)) & np.uint8(RING - 1))
         if t - s.ring_t[after] < rule.window_ms:
             break
         tail = after

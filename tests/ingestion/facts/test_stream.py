@@ -140,6 +140,15 @@ def test_what_is_received_before_what_was_fed_already_rewrites_the_log_from_ther
     assert past.asked or len(records) < 2 or (np.diff(mixed["recv"]) >= 0).all()
 
 
+def test_a_device_has_one_code_whoever_asks_and_with_whom() -> None:
+    stream = StopStream(load_rules(), room=2)
+    assert stream.codes_of([]).tolist() == []
+    assert stream.codes_of(["b"]).tolist() == [0]
+    assert stream.codes_of(["a", "b", "c", "a"]).tolist() == [1, 0, 2, 1]
+    assert stream.codes_of(["c", "a", "b"]).tolist() == [2, 1, 0] == [stream.code(device) for device in "cab"]
+    assert (stream.codes_of(["c", "a"]).dtype, stream.devices) == (np.int32, ["b", "a", "c"])
+
+
 @settings(max_examples=15, deadline=None)
 @given(seeds)
 def test_copies_change_nothing(seed: int) -> None:
