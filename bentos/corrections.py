@@ -23,13 +23,16 @@ class Corrections:
         self,
         answers: AnswerLog,
         *,
+        rules: str,
         threshold: Callable[[str], float],
         spot: Callable[[str, str], Spot | None],
         confirm: Callable[[ConfirmRequest, Namespace], ConfirmAnswer],
     ) -> None:
-        """``threshold``: of a model by its tag; ``spot``: (device, candidate) → where it lies, None where nobody knows
-        (raises NotReadyError); ``confirm`` stores one label, once, under a key of that namespace."""
+        """``rules``: the version served; ``threshold``: of a model by its tag; ``spot``: (device, candidate) → where it
+        lies, None where nobody knows (raises NotReadyError); ``confirm`` stores one label, once, under a key of that
+        namespace."""
         self._answers = answers
+        self._rules = rules
         self._threshold = threshold
         self._spot = spot
         self._confirm = confirm
@@ -76,9 +79,11 @@ class Corrections:
         """``not_parked`` where the answer had put the vehicle."""
         place = self._spot(device_id, self._answered(logged))
         if place is None:
-            raise ConflictError(
-                "the store knows the answered spot no more", mend="say not_parked at its place and time to /confirm"
-            )
+            confirm = "say not_parked at its place and time to /confirm"
+            if logged.rules_version != self._rules:
+                said = f"the answer was given by rules {logged.rules_version}, which are not served here"
+                raise ConflictError(said, mend=f"send it to their server, or {confirm}")
+            raise ConflictError("the store knows the answered spot no more", mend=confirm)
         return ConfirmRequest(
             device_id=device_id,
             at=from_us(place.left_at_us),

@@ -23,12 +23,13 @@ class Hindsight:
         self,
         answers: AnswerLog,
         *,
+        rules: str,
         load: Callable[[str], Scorer],
         source: Callable[[], FeatureSource | None],
         confirm: Callable[[ConfirmRequest, Namespace], ConfirmAnswer],
     ) -> None:
-        """``load``: model tag → scorer (raises NotFoundError); ``source`` None until the store is open; ``confirm``
-        stores a label once."""
+        """``rules``: the version served; ``load``: model tag → scorer (raises NotFoundError); ``source`` None until the
+        store is open; ``confirm`` stores a label once."""
         self._explainer = Explainer(answers, load)
 
         def spot(device_id: str, candidate_id: str) -> Spot | None:
@@ -39,6 +40,7 @@ class Hindsight:
 
         self._corrections = Corrections(
             answers,
+            rules=rules,
             threshold=lambda tag: self._explainer.scorer(tag).card.threshold,
             spot=spot,
             confirm=confirm,

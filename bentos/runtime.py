@@ -112,6 +112,7 @@ class Runtime:
         self.hindsight = Hindsight(
             # A part is closed in time, and taken from a writer that stands still in as much again.
             AnswerLog(settings.predictions_dir, self._log.flush, clock, flush_s=2 * config.log_flush_s),
+            rules=settings.rules,
             load=lambda tag: load_scorer(model_dir_of(settings, tag), tag),
             source=lambda: self._store.source,
             confirm=self.application.confirm,

@@ -10,11 +10,13 @@ import pytest
 
 from bentos import explain
 from bentos.answer_id import answer_ids
+from bentos.corrections import Corrections
 from bentos.explain import Explainer
-from bentos.logged import AnswerLog
-from bentos.messages_explain import ExplainAnswer, ExplainRequest
+from bentos.logged import AnswerLog, LoggedAnswer, LoggedCandidate
+from bentos.messages_explain import CorrectRequest, ExplainAnswer, ExplainRequest
 from bentos.scorer import load_scorer, model_dir_of
 from parked.clock import fixed_clock
+from parked.errors import ConflictError
 from parked.opsdb.engine import open_database
 from parked.opsdb.labels import read_labels
 from parked.tokens import EVERYTHING
@@ -215,3 +217,27 @@ def test_what_a_client_chose_as_a_key_never_passes_for_a_correction(served: Serv
         ("not_parked", answer["spot"]["lat"], answer["spot"]["lon"], "2026-03-01 07:00:00"),
         ("parked", 48.2, 11.8, "2026-03-01 10:00:00"),
     ]
+
+
+class OneAnswer:
+    """An answer log that holds one answer of rules v1."""
+
+    def find(self, answer_id: str, _allows: object) -> LoggedAnswer:
+        candidate = LoggedCandidate("phone", "c", 0, 0.9, NOW, {})
+        return LoggedAnswer(answer_id, NOW, "parked", "parking:v1", 1, "v1", (candidate,))
+
+
+@pytest.mark.parametrize(("served", "says"), [("v2", "given by rules v1"), ("v1", "knows the answered spot no more")])
+def test_a_wrong_answer_of_other_rules_is_sent_to_who_serves_them(served: str, says: str) -> None:
+    corrections = Corrections(
+        OneAnswer(),  # type: ignore[arg-type]
+        rules=served,
+        threshold=lambda _tag: 0.5,
+        spot=lambda _device, _candidate: None,
+        confirm=lambda _request, _namespace: pytest.fail("nothing is to be stored"),
+    )
+    with pytest.raises(ConflictError, match=says) as raised:
+        corrections.correct(CorrectRequest(answer_id="a" * 32, wrong=True), EVERYTHING)
+    assert raised.value.mend
+    assert "/confirm" in raised.value.mend
+    assert ("their server" in raised.value.mend) == (served == "v2")
