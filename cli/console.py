@@ -58,13 +58,13 @@ def note(message: str) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table on stdout."""
+    """A table on stdout. Where it is narrow cells go on in further lines: nothing is cut."""
     from rich.console import Console
     from rich.table import Table
 
     view = Table(title=title, title_justify="left")
     for index, column in enumerate(columns):
-        view.add_column(column, justify="left" if index == 0 else "right", no_wrap=index == 0)
+        view.add_column(column, justify="left" if index == 0 else "right", no_wrap=index == 0, overflow="fold")
     for row in rows:
         view.add_row(*[str(cell) for cell in row])
     Console(width=None if sys.stdout.isatty() else 120).print(view)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -74,22 +74,24 @@ def show(
     log = log.filter(pc.equal(log["device_id"], device))
     if log.num_rows == 0:
         raise NotFoundError(f"no facts of device {device!r}", mend="see parked facts build, or check the id")
-    standing = known_by(log, None if at is None else _us(at)).to_pylist()
-    rows = [
-        {
-            **row,
-            "started_at": row["started_at"].isoformat(),
-            "ended_at": row["ended_at"] and row["ended_at"].isoformat(),
-        }
-        for row in sorted(standing, key=lambda r: (r["started_at"], r["kind"]))
-        if kind in (None, row["kind"])
-    ]
+    standing = sorted(
+        (row for row in known_by(log, None if at is None else _us(at)).to_pylist() if kind in (None, row["kind"])),
+        key=lambda row: (row["started_at"], row["kind"]),
+    )
     if json:
+        rows = [
+            {
+                **row,
+                "started_at": row["started_at"].isoformat(),
+                "ended_at": row["ended_at"] and row["ended_at"].isoformat(),
+            }
+            for row in standing
+        ]
         emit({"device": device, "as_of": at and at.isoformat(), "facts": rows}, json=True)
         return
     columns = ("kind", "started_at", "ended_at", "lat", "lon", "uncertainty_m", "status", "followed_by", "reasons")
-    title = f"facts of {device}" + (f" as known at {at:%Y-%m-%d %H:%M:%S} UTC" if at else "")
-    print_table(title, columns, [[row[c] if row[c] is not None else "" for c in columns] for row in rows])
+    title = f"facts of {device} (UTC)" + (f" as known at {at:%Y-%m-%d %H:%M:%S}" if at else "")
+    print_table(title, columns, [[_cell(row[c]) for c in columns] for row in standing])
 
 
 def replay(
@@ -116,6 +118,15 @@ def replay(
     raw = RawLog(settings, open_database(settings.database))
     done = make_anew(settings, raw, loaded, device, None if at is None else _us(at))
     emit({"device": device, "revisions": done.revisions, "changed": done.changed}, json=json)
+
+
+def _cell(value: Any) -> str:
+    """A cell a line can break in: between day and time, and after a reason's comma."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value.replace(",", ", ")
+    return f"{value:%Y-%m-%d %H:%M:%S}" if hasattr(value, "strftime") else str(value)
 
 
 def _us(moment: datetime) -> int:

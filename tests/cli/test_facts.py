@@ -96,6 +96,11 @@ def test_show_as_of_a_moment_shows_what_was_known_then(uploads: list[Path]) -> N
     assert all(datetime.fromisoformat(fact["available_at"]) < newest for fact in then)
     assert run_json("facts", "show", "--device", "phone-2", "--as-of", newest.isoformat())["facts"] == now
     assert run_json("facts", "show", "--device", "phone-0", "--as-of", "2020-01-01")["facts"] == []
+    page = run("facts", "show", "--device", "phone-2")
+    assert "…" not in page  # nothing is cut
+    cells = {cell.strip() for line in page.splitlines() for cell in line.split("│")}
+    for fact in now:
+        assert {fact["started_at"][:10], fact["started_at"][11:19], str(fact["lat"])} <= cells
     assert "as known at 2020-01-01" in run("facts", "show", "--device", "phone-0", "--as-of", "2020-01-01")
     assert "--as-of yesterday" in mistake(InputError, "facts", "show", "--device", "phone-0", "--as-of", "yesterday")
     assert "--kind pause" in mistake(InputError, "facts", "show", "--device", "phone-0", "--kind", "pause")

@@ -14,6 +14,8 @@ NULL_US: Final = -(2**63)
 """A missing moment in an int64 column of microseconds."""
 EARLIEST_MS: Final = 1_104_537_600_000
 """2005-01-01 UTC: no phone of ours measured before; earlier clocks are absurd."""
+LATEST_MS: Final = 4_102_444_800_000
+"""2100-01-01 UTC: nobody says "now" to facts of a file, but a clock beyond is one that overflowed (32 bits: 2106)."""
 CLOCK_AHEAD_MS: Final = 86_400_000
 """A record measured more than a day after it was received has an absurd clock."""
 
@@ -26,10 +28,11 @@ REFUSALS: Final = (
     "position_out_of_range",
     "null_island",
     "unknown_activity",
+    "received_ahead",
 )
 """Why a row cannot enter the machine, in the order of ``take_*``'s counts: the codes of ``ingestion.readers.reasons``.
 Ingestion is stricter, so what it accepted is never refused here."""
-NO_DEVICE, NO_TIME, CLOCK_RESET, CLOCK_AHEAD, NAN, RANGE, ISLAND, ACTIVITY = range(len(REFUSALS))
+NO_DEVICE, NO_TIME, CLOCK_RESET, CLOCK_AHEAD, NAN, RANGE, ISLAND, ACTIVITY, RECEIVED_AHEAD = range(len(REFUSALS))
 
 _SMALL: Final = 48
 
@@ -44,8 +47,10 @@ def _when(event: int, recv: int, lag_us: int) -> Any:
     received = event + lag_us if stated else recv
     if t < EARLIEST_MS:
         return t, received, stated, CLOCK_RESET
-    if event - received > 1000 * CLOCK_AHEAD_MS:
+    if t >= LATEST_MS or event - received > 1000 * CLOCK_AHEAD_MS:
         return t, received, stated, CLOCK_AHEAD
+    if not stated and received >= 1000 * LATEST_MS:
+        return t, received, stated, RECEIVED_AHEAD
     return t, received, stated, -1
 
 

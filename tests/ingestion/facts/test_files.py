@@ -14,6 +14,7 @@ from ingestion.facts.build import build_facts
 from ingestion.facts.files import build_file
 from ingestion.facts.rules import load_rules
 from parked.errors import InputError
+from parked.schemas import TIME
 from tests.ingestion.facts.worlds import world
 
 RULES = load_rules()
@@ -95,3 +96,21 @@ def test_facts_never_replace_what_they_are_made_from(
         build_file(inputs["fixes"], inputs["motion"], out, RULES)
     assert inputs[which].read_bytes() == before
     assert out.samefile(inputs[which])
+
+
+@pytest.mark.parametrize("field", ["event_time", "received_at"])
+def test_a_device_whose_clock_overflowed_is_refused_and_leaves_the_others_as_they_are(
+    tmp_path: Path, tables: tuple[pa.Table, pa.Table], field: str
+) -> None:
+    fixes = tables[0]
+    place = fixes.schema.get_field_index(field)
+    for year in (2100, 2106, 12_000, 290_000):
+        us = (year - 1970) * 31_557_600 * 1_000_000
+        odd = fixes.set_column(place, fixes.schema.field(place), pa.array([us] * fixes.num_rows, TIME))
+        odd = odd.set_column(0, fixes.schema.field(0), pa.array(["odd"] * fixes.num_rows))
+        if field == "event_time":
+            odd = odd.set_column(6, fixes.schema.field(6), pa.nulls(fixes.num_rows, TIME))
+        pq.write_table(pa.concat_tables([fixes, odd]), tmp_path / "fixes.parquet")
+        built = build_file(tmp_path / "fixes.parquet", None, tmp_path / "facts.parquet", RULES)
+        assert built.refused == {"clock_ahead" if field == "event_time" else "received_ahead": fixes.num_rows}
+        assert pq.read_table(tmp_path / "facts.parquet").equals(build_facts(fixes, None, RULES))
