@@ -13,43 +13,10 @@ from ingestion.facts.kernel.revise import hexadecimal, names_of
 from ingestion.facts.kernel.types import NEVER, NONE, NONE32, REASONS, ROW
 from ingestion.facts.log import Log, in_alphabet, render
 from ingestion.facts.stream import StopStream
-from ingestion.facts.table import Rows, prefixes
-from parked.schemas import ACTIVITIES, FOLLOWED, KINDS, STATUSES
+from ingestion.facts.table import COUNTS, MOMENTS, NUMBERS, WORDS, Rows, prefixes
 
 ORDER: Final = ("device_id", "available_at", "kind", "started_at", "fact_id", "revision")
 """The order of FACTS."""
-
-_NUMBERS: Final = {
-    "lat": ("lat", 1e7),
-    "lon": ("lon", 1e7),
-    "uncertainty_cm": ("uncertainty_m", 100.0),
-    "start_width": ("started_uncertainty_s", 1000.0),
-    "end_width": ("ended_uncertainty_s", 1000.0),
-    "radius_cm": ("radius_m", 100.0),
-    "fixes": ("fixes", 1.0),
-    "accuracy_cm": ("accuracy_m", 100.0),
-    "silence": ("silence_s", 1000.0),
-    "speed_before": ("speed_before_mps", 100.0),
-    "speed_after": ("speed_after_mps", 100.0),
-    "walked_cm": ("walked_m", 100.0),
-    "leg_cm": ("leg_distance_m", 100.0),
-    "leg_speed": ("leg_max_speed_mps", 100.0),
-    "leg_fixes": ("leg_fixes", 1.0),
-    "leg_halts": ("leg_halts", 1.0),
-    "return_cm": ("return_m", 100.0),
-    "next_lat": ("next_leg_lat", 1e7),
-    "next_lon": ("next_leg_lon", 1e7),
-}
-_MOMENTS: Final = {"known": ("available_at", 1), "start": ("started_at", 1000), "end": ("ended_at", 1000)} | {
-    "leg_start": ("leg_started_at", 1000)
-}
-_WORDS: Final = {
-    "kind": ("kind", KINDS),
-    "status": ("status", STATUSES),
-    "motion_before": ("motion_before", ACTIVITIES),
-    "motion_after": ("motion_after", ACTIVITIES),
-    "followed": ("followed_by", FOLLOWED),
-}
 
 
 def splice(stored: pa.Table, log: Log, stream: StopStream) -> pa.Table:
@@ -91,13 +58,13 @@ def rows_of(table: pa.Table, anchors: list[int], codes: dict[str, int]) -> Rows:
     def put(name: str, values: npt.NDArray[Any], null: npt.NDArray[np.bool_]) -> None:
         rows[name] = np.where(null, {8: NONE, 4: NONE32, 1: -1}[rows.dtype[name].itemsize], values)
 
-    for name, (column, scale) in _NUMBERS.items():
+    for column, (name, scale) in (NUMBERS | {name: (name, 1.0) for name in COUNTS}).items():
         null = _mask(pc.is_null(table[column]))
         values = np.asarray(pc.fill_null(table[column], 0).combine_chunks()).astype(np.float64)
         put(name, np.rint(values * scale).astype(np.int64), null)
-    for name, (column, per) in _MOMENTS.items():
-        put(name, _ints(table[column]) // per, _mask(pc.is_null(table[column])))
-    for name, (column, words) in _WORDS.items():
+    for column, (name, per) in MOMENTS.items():
+        put(name, _ints(table[column]) // int(per), _mask(pc.is_null(table[column])))
+    for column, (name, words) in WORDS.items():
         at = pc.index_in(table[column], pa.array(words))
         put(name, np.asarray(pc.fill_null(at, 0).combine_chunks()), _mask(pc.is_null(at)))
     bits = {text: 1 << i for i, text in enumerate(REASONS)}

@@ -42,7 +42,7 @@ def to_table(rows: Rows, devices: list[str], stated_since: npt.NDArray[np.int64]
     return pa.table([made[f.name] for f in FACTS], schema=FACTS)
 
 
-_NUMBERS: Final = {
+NUMBERS: Final = {
     "lat": ("lat", 1e7),
     "lon": ("lon", 1e7),
     "uncertainty_m": ("uncertainty_cm", 100.0),
@@ -62,17 +62,21 @@ _NUMBERS: Final = {
 }
 """Columns that are a field divided by so much."""
 
-_MOMENTS: Final = {
+MOMENTS: Final = {
     "started_at": ("start", 1000.0),
     "ended_at": ("end", 1000.0),
     "available_at": ("known", 1.0),
     "leg_started_at": ("leg_start", 1000.0),
 }
-"""Columns of microseconds that are a field times so much."""
+"""Columns of moments that are, in microseconds, a field times so much."""
 
-_COUNTS: Final = ("fixes", "leg_fixes", "leg_halts", "device", "reasons")
+COUNTS: Final = ("fixes", "leg_fixes", "leg_halts")
+"""Columns that are the field of their name."""
 
-_WORDS: Final = {
+_CODES: Final = (*COUNTS, "device", "reasons")
+"""Fields taken as they are, those that become texts among them."""
+
+WORDS: Final = {
     "kind": ("kind", KINDS),
     "status": ("status", STATUSES),
     "motion_before": ("motion_before", ACTIVITIES),
@@ -85,10 +89,10 @@ _WORDS: Final = {
 @lru_cache(maxsize=1)
 def _plan() -> tuple[list[str], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Names of the columns that the kernel fills, its ``plan`` and ``scales``."""
-    scaled = [*_NUMBERS.items(), *_MOMENTS.items()]
-    plain = [*((name, (name, 1.0)) for name in _COUNTS), *((name, (field, 1.0)) for name, (field, _) in _WORDS.items())]
-    array = [0] * len(_NUMBERS) + [1] * len(_MOMENTS) + [2] * len(_COUNTS) + [3] * len(_WORDS)
-    place = [*range(len(scaled)), *range(len(_COUNTS)), *range(len(_WORDS))]
+    scaled = [*NUMBERS.items(), *MOMENTS.items()]
+    plain = [*((name, (name, 1.0)) for name in _CODES), *((name, (field, 1.0)) for name, (field, _) in WORDS.items())]
+    array = [0] * len(NUMBERS) + [1] * len(MOMENTS) + [2] * len(_CODES) + [3] * len(WORDS)
+    place = [*range(len(scaled)), *range(len(_CODES)), *range(len(WORDS))]
     names, plan = [], []
     for (name, (field, _)), which, k in zip([*scaled, *plain], array, place, strict=True):
         dtype, offset = ROW.fields[field][:2]  # type: ignore[index]
@@ -102,8 +106,8 @@ def _columns(rows: Rows, kept: npt.NDArray[np.int64]) -> dict[str, pa.Array]:
     names, plan, scales = _plan()
     n = len(kept)
     words = tuple(rows.view(f"i{size}").reshape(len(rows), ROW.itemsize // size) for size in (8, 4, 1))
-    wide = np.empty((len(_NUMBERS) + len(_MOMENTS), n))
-    narrow, codes = np.empty((len(_COUNTS), n), np.int32), np.empty((len(_WORDS), n), np.int8)
+    wide = np.empty((len(NUMBERS) + len(MOMENTS), n))
+    narrow, codes = np.empty((len(_CODES), n), np.int32), np.empty((len(WORDS), n), np.int8)
     bits = np.zeros((len(names), (n + 7) // 8), np.uint8)
     nulls = columns(words, kept, plan, scales, wide, narrow, codes, bits)
     made = {}
@@ -112,7 +116,7 @@ def _columns(rows: Rows, kept: npt.NDArray[np.int64]) -> dict[str, pa.Array]:
         kind = (pa.float64(), TIME, pa.int32(), pa.int8())[array]
         there = pa.py_buffer(valid) if missing else None
         column = pa.Array.from_buffers(kind, n, [there, pa.py_buffer(values)], int(missing))
-        made[name] = pa.array(_WORDS[name][1], pa.string()).take(column) if name in _WORDS else column
+        made[name] = pa.array(WORDS[name][1], pa.string()).take(column) if name in WORDS else column
     return made
 
 
