@@ -29,7 +29,8 @@ import structlog
 from bentos.admission import Admission
 from bentos.http import CLOSE, App, Receive, Scope, Send, json_of, request_id, send_json
 from bentos.opening import Opening
-from bentos.protocol import ShortWay
+from bentos.protocol import install
+from bentos.short_way import ShortWay
 
 log = structlog.get_logger(__name__)
 
@@ -118,7 +119,7 @@ class Drain:
             if not hasattr(server, "server_state"):
                 continue
             if self._short is not None:
-                self._short.install(server)
+                install(self._short, server)
             if self._admission is None:
                 self._admission = Admission(loop, workers=self._workers)
                 self._do(self._admission.watch(server))

@@ -16,60 +16,22 @@ import logging
 import os
 import socket
 from asyncio.events import TimerHandle
-from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from bentos.http import HeaderList, HttpError, Reply, late, request_id
+from bentos.http import HttpError, Reply, late, request_id
 from bentos.lingering import Lingering
 from bentos.refusals import HEAD_BYTES, NO_HTTP, NO_TUNNEL, TOO_LONG, head_size
-from bentos.rounds import Rounds
+from bentos.short_way import ShortWay
 from bentos.silence import Silence
 from bentos.upgrade import new_parser, plain_head
-
-Answer = Callable[[str, HeaderList, bytes, Sequence[Any] | None], Reply | None]
-"""(path, headers, body, the peer's address) → the reply; None: this is to go uvicorn's way."""
-
 
 UNREAD_S = 20.0
 """How long a client may take nothing of what is sent to it. Whoever does not read would be kept for ever: what is
 written is waited for, also by what closes a connection."""
-
-
-class ShortWay:
-    """What all connections of a worker share."""
-
-    def __init__(self, paths: Iterable[str], answer: Answer, head_s: float = 2.0) -> None:
-        """``paths``: whose POSTs may go the short way. ``answer`` never raises. ``head_s``: for a head to arrive."""
-        self.head_s = head_s
-        self.paths = {path.encode(): path for path in paths}
-        self.answer = answer
-        self.rounds = Rounds()
-        self._dated: Any = None
-        self._heads: dict[int, bytes] = {}
-
-    def close(self) -> None:
-        """From now on everything goes uvicorn's way."""
-        self.paths = {}
-
-    def head(self, status: int, dated: list[tuple[bytes, bytes]]) -> bytes:
-        """A reply's beginning. ``dated``: uvicorn's own headers, a new list every second."""
-        if dated is not self._dated:
-            self._dated, self._heads = dated, {}
-        found = self._heads.get(status)
-        if found is None:
-            lines = b"".join([b"%b: %b\r\n" % header for header in dated])
-            found = STATUS_LINE[status] + lines + b"content-type: application/json\r\ncontent-length: "
-            self._heads[status] = found
-        return found
-
-    def install(self, server: Any) -> None:
-        """Take the place of the protocol of a ``uvicorn.Server``, for connections made from now on."""
-        if server.config.http_protocol_class is HttpToolsProtocol and not server.config.root_path:
-            server.config.http_protocol_class = partial(Protocol, short=self)
 
 
 class Protocol(HttpToolsProtocol):
@@ -294,3 +256,9 @@ class Protocol(HttpToolsProtocol):
     def _asks(self) -> bool:
         self._short.rounds.hurry(self)
         return self._heading or not (self.cycle is None or self.cycle.response_complete)
+
+
+def install(short: ShortWay, server: Any) -> None:
+    """Take the place of the protocol of a ``uvicorn.Server``, for connections made from now on."""
+    if server.config.http_protocol_class is HttpToolsProtocol and not server.config.root_path:
+        server.config.http_protocol_class = partial(Protocol, short=short)

@@ -28,7 +28,7 @@ from bentos.messages import (
 )
 from bentos.messages_explain import CorrectAnswer, CorrectRequest, ExplainAnswer, ExplainRequest
 from bentos.opening import Opening
-from bentos.protocol import ShortWay
+from bentos.short_way import ShortWay
 from parked.tokens import EVERYTHING
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from bentos import lingering, protocol
 from bentos.admission import Admission
 from bentos.http import HeaderList, Reply
-from bentos.protocol import ShortWay
+from bentos.protocol import install
 from bentos.refusals import HEAD_BYTES
+from bentos.short_way import ShortWay
 
 SHORT, LONG = "/short", "/long"
 
@@ -80,7 +81,7 @@ class Served:
 
         async def both() -> None:
             self.server.config.load()
-            self.short.install(self.server)
+            install(self.short, self.server)
             serving = asyncio.create_task(self.server._serve([self.socket]))
             while not self.server.started:
                 await asyncio.sleep(0.001)
