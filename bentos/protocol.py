@@ -135,7 +135,7 @@ class Protocol(HttpToolsProtocol):
 
     def feed(self, data: bytes) -> None:
         """What was held back and is not whole by the end of ``data`` goes uvicorn's way after all."""
-        if self.parser is None or self._end.begun:  # the connection is gone, or goes
+        if self.parser is None or self._refusal is not None or self._end.begun:  # gone, or goes
             return
         self._head_bytes = self._head_bytes + len(data) if self._heading else len(data)
         self._parse(data)
@@ -190,8 +190,11 @@ class Protocol(HttpToolsProtocol):
             self._refuse(late(408))
 
     def _refuse(self, error: HttpError) -> None:
-        if not self._end.is_closing():
-            self._refusal = error
+        if self._end.is_closing():
+            return
+        self._refusal = error
+        before = self.cycle
+        if before is None or before.response_complete or before.more_body:  # else in its turn: ``on_response_complete``
             self._write(Reply(error.status, error.body(), request_id({}), error.headers))
             self._end.close()
 
@@ -252,6 +255,8 @@ class Protocol(HttpToolsProtocol):
         super().on_response_complete()
         self._unset_keepalive_if_required()  # ours is there already
         self._silence.since = self.loop.time()
+        if self._refusal is not None:
+            self._refuse(self._refusal)
 
     def _asks(self) -> bool:
         self._short.rounds.hurry(self)

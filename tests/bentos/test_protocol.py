@@ -286,6 +286,23 @@ def test_who_is_refused_is_let_finish_but_not_for_ever(sent: bytes, monkeypatch:
     Served().run(client)
 
 
+@pytest.mark.parametrize(
+    "behind", [b"GARBAGE\r\n\r\n", b"CONNECT x:1 HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nx: " + b"y" * 70_000]
+)
+@pytest.mark.parametrize("paths", [[LONG], [LONG, LONG], [SHORT, LONG, SHORT]], ids="-".join)
+def test_who_is_refused_is_first_told_what_was_asked_before(paths: list[str], behind: bytes) -> None:
+    async def client(served: Served) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(b"".join(post(path, b"a", str(n)) for n, path in enumerate(paths)) + behind)
+        *told, (status, _, _) = await replies(reader, len(paths) + 1)
+        assert [headers[b"x-request-id"] for _, headers, _ in told] == [b"%d" % n for n in range(len(paths))]
+        assert status in (400, 431)
+        assert await reader.read() == b""
+        writer.close()
+
+    Served().run(client)
+
+
 @pytest.mark.parametrize("target", ["/short", "example.org:443"])
 def test_a_tunnel_is_400_and_the_end(target: str) -> None:
     async def client(served: Served) -> None:
