@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-dep
 LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: bench-stops bench-facts help install demo test check lint types contracts lock bench-serve bench-online bench-join bench-real clean
+.PHONY: bench-stops bench-facts bench-memory help install demo test check lint types contracts lock bench-serve bench-online bench-join bench-real clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,9 @@ bench-stops: install  ## Our stops beside published tools' on the same files: F1
 
 bench-facts: install  ## How fast facts are made, beside trackintel and movingpandas, and the memory a large file takes
 	@$(BIN)/python -m benchmarks.facts_speed
+
+bench-memory: install  ## Peak memory of facts of everything ingested, as phones become more; all of raw at once beside it
+	@$(BIN)/python -m benchmarks.facts_memory
 
 bench-serve: install  ## Serving beside the naive service and BentoML's no-op, with wrk: prints docs/serving.md's numbers
 	@$(BIN)/python -m benchmarks.serving

@@ -38,7 +38,7 @@ def build(
 
     Example: parked facts build fixes.parquet --motion motion.parquet --out facts.parquet
     """
-    from ingestion.facts.files import Built, build_file
+    from ingestion.facts.files import build_file
     from ingestion.facts.store import rules_named
     from parked.errors import InputError
     from parked.schemas import KINDS
@@ -56,7 +56,8 @@ def build(
             built = build_file(fixes, motion, out, loaded, lag_s=as_if_live, workers=workers, progress=advance)
         target = out
     else:
-        from ingestion.facts.store import facts_file, rebuild
+        from ingestion.facts.rebuild import rebuild
+        from ingestion.facts.store import facts_file
         from ingestion.raw.log import RawLog
         from parked.opsdb.engine import open_database
 
@@ -64,7 +65,7 @@ def build(
             raise InputError("--motion without FIXES", mend="ingest the motion records instead")
         with progress("building facts") as advance:
             raw = RawLog(settings, open_database(settings.database))
-            built = Built().count(rebuild(settings, raw, loaded, progress=advance))
+            built = rebuild(settings, raw, loaded, workers=workers, progress=advance)
         target = facts_file(settings, loaded.version)
     emit(
         {

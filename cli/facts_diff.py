@@ -81,7 +81,7 @@ def _records(fixes: Path | None, motion: Path | None, device: str | None) -> Any
 
     from ingestion.facts.build import read_table
     from ingestion.facts.canonical import canonicalise
-    from ingestion.facts.store import raw_records
+    from ingestion.facts.raw import raw_records
     from ingestion.raw.log import RawLog
     from parked.errors import InputError, NotFoundError
     from parked.opsdb.engine import open_database

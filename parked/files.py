@@ -66,13 +66,8 @@ def write_table(target: Path, table: pa.Table, *, dictionary: Sequence[str] | No
     table whose other columns hold no value twice.
     """
     with atomic_path(target) as temporary:
-        put_table(temporary, table, dictionary=dictionary)
-
-
-def put_table(path: Path, table: pa.Table, *, dictionary: Sequence[str] | None = None) -> None:
-    """What ``write_table`` writes, to a path of ``atomic_path`` that more is to be done with before it is real."""
-    use = True if dictionary is None else list(dictionary)
-    pq.write_table(table, path, compression="zstd", use_dictionary=use)
+        use = True if dictionary is None else list(dictionary)
+        pq.write_table(table, temporary, compression="zstd", use_dictionary=use)
 
 
 def sha256_of(path: Path) -> str:

@@ -86,13 +86,15 @@ class Stages:
 
     def facts(self) -> pa.Table:
         """Everything in raw -> fact revisions."""
-        from ingestion.facts.store import rebuild, rules_named
+        from ingestion.facts.rebuild import rebuild
+        from ingestion.facts.store import read_facts, rules_named
         from ingestion.raw.log import RawLog
 
         tell_of_compiling()
         with progress("building facts") as advance:
             raw, rules = RawLog(self.settings, self.engine), rules_named(self.settings)
-            return rebuild(self.settings, raw, rules, progress=advance)
+            rebuild(self.settings, raw, rules, progress=advance)
+        return read_facts(self.settings, rules.version)
 
     def features(self, facts: pa.Table) -> dict[str, int]:
         """Fact revisions -> snapshots in the offline store; rows by view. The online store is loaded by ``live``."""

@@ -1,121 +1,21 @@
-"""Files of measurements -> canonical records by ascending ranges of devices, in bounded memory."""
+"""Measurements -> canonical records by ascending ranges of devices, in bounded memory."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from ingestion.facts.canonical import Canonical, Records, Taker, canonical_of, check_columns
+from ingestion.facts.canonical import Canonical, Records, Taker, canonical_of
 from ingestion.facts.kernel.types import RECORD
-from parked.errors import InputError
-from parked.files import PARQUET_DAMAGE, check_regular, unreadable
-from parked.schemas import FIXES, MOTION
+from ingestion.facts.sources import Progress, Source
 
-BATCH = 131_072
-"""Rows read at once: their columns stay in the cache."""
 RANGE = 262_144
 """Records of a range, at least, before it is handed on (a device is never cut)."""
-IN_MEMORY = 12_000_000
-"""Files of no more rows in all are ordered in memory (twice 40 bytes a row)."""
-
-Progress = Callable[..., None]
-
-
-@dataclass(frozen=True)
-class Source:
-    """A Parquet file of measurements."""
-
-    path: Path
-    what: str
-    """fixes or motion"""
-    file: Any
-    """``pyarrow.parquet.ParquetFile``"""
-
-    @classmethod
-    def open(cls, path: Path, what: str) -> Source:
-        """Open and check the columns. Raises InputError naming the file."""
-        check_regular(path)
-        try:
-            file = pq.ParquetFile(path)
-            words = [name for name in ("device_id", "activity") if name in file.schema_arrow.names]
-            file = pq.ParquetFile(path, metadata=file.metadata, read_dictionary=words)
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such {what} file", mend="check the path") from None
-        except PARQUET_DAMAGE as error:
-            raise unreadable(path, what, error) from None
-        source = cls(path, what, file)
-        check_columns(file.schema_arrow.empty_table(), source.schema, str(path))
-        return source
-
-    @property
-    def schema(self) -> pa.Schema:
-        """FIXES or MOTION."""
-        return FIXES if self.what == "fixes" else MOTION
-
-    @property
-    def rows(self) -> int:
-        """How many rows."""
-        return int(self.file.metadata.num_rows)
-
-    @property
-    def groups(self) -> int:
-        """How many row groups."""
-        return int(self.file.metadata.num_row_groups)
-
-    @property
-    def largest(self) -> int:
-        """Rows of the largest row group."""
-        return max((int(self.file.metadata.row_group(i).num_rows) for i in range(self.groups)), default=0)
-
-    @property
-    def by_device(self) -> bool:
-        """Whether the file's statistics say that its row groups, none too large, hold ascending ranges of devices."""
-        meta = self.file.metadata
-        column = self.file.schema_arrow.get_field_index("device_id")
-        last = ""
-        for i in range(self.groups):
-            group = meta.row_group(i)
-            held = group.column(column).statistics
-            if not held or not held.has_min_max or held.min < last or group.num_rows > IN_MEMORY:
-                return False
-            last = held.max
-        return True
-
-    def tables(self, columns: list[str] | None = None, group: int | None = None) -> Iterator[pa.Table]:
-        """The rows (of a row group), BATCH at a time. Raises InputError where the file turns out to be damaged."""
-        names = [n for n in columns or [*self.schema.names, "as_if_live"] if n in self.file.schema_arrow.names]
-        groups = None if group is None else [group]
-        claimed = self.rows if group is None else int(self.file.metadata.row_group(group).num_rows)
-        left = claimed
-        try:
-            for batch in self.file.iter_batches(BATCH, row_groups=groups, columns=names, use_threads=False):
-                left -= batch.num_rows
-                if left < 0:
-                    raise ValueError(f"more rows than the {claimed} it says it holds")
-                yield pa.Table.from_batches([batch])
-        except PARQUET_DAMAGE as error:
-            raise unreadable(self.path, self.what, error) from None
-
-    def records(
-        self, taker: Taker, progress: Progress, group: int | None = None, out: Records | None = None
-    ) -> Iterator[Records]:
-        """The usable rows (of a row group) as records, BATCH rows at a time; one after another in ``out`` if given."""
-        take = taker.fixes if self.what == "fixes" else taker.motion
-        n = 0
-        for table in self.tables(group=group):
-            part = take(table, str(self.path), None if out is None else out[n:])
-            n += len(part)
-            yield part
-            progress(table.num_rows)
 
 
 class Buffers:
@@ -141,12 +41,20 @@ class Buffers:
 
 
 def ranges(
-    sources: list[Source], lag_s: float, scratch: Path, progress: Progress, refused: dict[str, int], buffers: Buffers
+    sources: Sequence[Source],
+    lag_s: float,
+    scratch: Path,
+    progress: Progress,
+    refused: dict[str, int],
+    buffers: Buffers,
+    *,
+    in_memory: int,
 ) -> Iterator[Canonical]:
     """Canonical records of all devices in ascending ranges; ``refused`` is filled with the rows that cannot be used.
 
-    Depends on the rows only, not on their order: a range is cut where RANGE records are full. ``scratch``: where
-    temporary files go if the rows are many and in no order. Who is done with a range may give its records back.
+    Depends on the rows only, not on their order: a range is cut where RANGE records are full. Rows in no order, up to
+    ``in_memory`` (80 bytes each), are ordered there; more go through temporary files in ``scratch``. Who is done with a
+    range may give its records back.
     """
     taker = Taker(lag_s=lag_s)
     rows = sum(source.rows for source in sources)
@@ -154,7 +62,7 @@ def ranges(
         yield from _alone(sources[0], taker, progress, buffers)
     elif all(source.by_device for source in sources):
         yield from _streamed(sources, taker, progress, buffers)
-    elif rows <= IN_MEMORY:
+    elif rows <= in_memory:
         everything = np.empty(rows, RECORD)
         n = 0
         for source in sources:
@@ -179,7 +87,7 @@ def _cut(whole: Canonical) -> Iterator[Canonical]:
 
 
 def _alone(source: Source, taker: Taker, progress: Progress, buffers: Buffers) -> Iterator[Canonical]:
-    """Ranges of a file in order of device, read to where they are used."""
+    """Ranges of a source in order of device, read to where they are used."""
     room, held = buffers.take(RANGE + source.largest), 0
     for group in range(source.groups):
         if held + source.largest > len(room):  # a device of many row groups
@@ -227,8 +135,8 @@ def _by_device(source: Source, taker: Taker, progress: Progress, buffers: Buffer
     buffers.give(room)
 
 
-def _streamed(sources: list[Source], taker: Taker, progress: Progress, buffers: Buffers) -> Iterator[Canonical]:
-    """Ranges of files that are in order of device, merged device by device."""
+def _streamed(sources: Sequence[Source], taker: Taker, progress: Progress, buffers: Buffers) -> Iterator[Canonical]:
+    """Ranges of sources that are in order of device, merged device by device."""
     takers = [taker, *(taker.sibling() for _ in sources[1:])]
     streams = [_by_device(source, own, progress, buffers) for source, own in zip(sources, takers, strict=True)]
     heads = [next(stream, None) for stream in streams]
@@ -254,8 +162,8 @@ def _streamed(sources: list[Source], taker: Taker, progress: Progress, buffers: 
         yield canonical_of(room[:held], codes, {})
 
 
-def _spilled(sources: list[Source], taker: Taker, scratch: Path, progress: Progress) -> Iterator[Canonical]:
-    """Ranges of files in any order, through temporary files."""
+def _spilled(sources: Sequence[Source], taker: Taker, scratch: Path, progress: Progress) -> Iterator[Canonical]:
+    """Ranges of sources in any order, through temporary files."""
     counts: dict[str, int] = {}
     for source in sources:
         for table in source.tables(["device_id"]):

@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingestion.facts.build import facts_of
+from ingestion.facts.raw import Raw, raw_records
 from ingestion.facts.rules import Rules
-from ingestion.facts.store import Raw, facts_file, raw_records, read_stored, write_facts, writing
+from ingestion.facts.store import facts_file, read_stored, write_facts, writing
 from parked.errors import ConflictError, NotFoundError
 from parked.schemas import FACTS
 from parked.settings import Settings

@@ -9,47 +9,27 @@ beside them. The log is written last: what is there fits together, whenever a pr
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from ingestion.facts.build import facts_of, read_table
-from ingestion.facts.canonical import Canonical, canonicalise
+from ingestion.facts.build import read_table
 from ingestion.facts.checkpoint import engine_id
 from ingestion.facts.rules import Rules, named_rules
+from ingestion.facts.writer import STORED, FactsWriter
 from parked.errors import ConflictError, InputError
-from parked.files import PARQUET_DAMAGE, atomic_path, put_table, sha256_of, write_text
-from parked.schemas import FIXES, MOTION
+from parked.files import PARQUET_DAMAGE, atomic_path, sha256_of, write_text
 from parked.settings import FIRST_RULES, Settings
 
 _ENGINE, _RULES, _RULES_TEXT = b"parked.engine", b"parked.rules", b"parked.rules.json"
-
-
-class Raw(Protocol):
-    """What is needed of the raw log."""
-
-    def position(self) -> int:
-        """Where it ends now."""
-
-    def scan_fixes(
-        self, devices: Sequence[str] | None = None, *, columns: Sequence[str], after: int = 0, upto: int | None = None
-    ) -> pa.Table:
-        """Fixes of all devices or some, between two positions."""
-
-    def scan_motion(
-        self, devices: Sequence[str] | None = None, *, columns: Sequence[str], after: int = 0, upto: int | None = None
-    ) -> pa.Table:
-        """Motion records, likewise."""
-
-    def received_earlier(self, *, after: int = 0, upto: int | None = None) -> list[str]:
-        """Devices with a record that raw learned between two positions to have been received earlier than known."""
 
 
 @dataclass(frozen=True)
@@ -80,38 +60,6 @@ def position_file(facts: Path) -> Path:
     return facts.with_name(f"position-{sha256_of(facts)}")
 
 
-def raw_records(
-    raw: Raw, devices: Sequence[str] | None = None, *, after: int = 0, upto: int | None = None
-) -> Canonical:
-    """Raw fixes and motion between two positions, as the kernel takes them."""
-    fixes = raw.scan_fixes(devices, columns=[*FIXES.names, "as_if_live"], after=after, upto=upto)
-    motion = raw.scan_motion(devices, columns=[*MOTION.names, "as_if_live"], after=after, upto=upto)
-    return canonicalise(fixes, motion)
-
-
-def rebuild(
-    settings: Settings, raw: Raw, rules: Rules, *, progress: Callable[..., None] = lambda *_a, **_k: None
-) -> pa.Table:
-    """Build the facts of everything in raw and store them.
-
-    Raises InputError where raw is empty, ConflictError where other rules of that name made what is stored.
-    """
-    check_same_rules(settings, rules)
-    position = raw.position()
-    progress(0, total=2)
-    records = raw_records(raw, upto=position)
-    if not len(records.records):
-        raise InputError(f"{settings.raw_dir}: no fixes yet", mend="run: parked ingest PATH")
-    facts = facts_of(records, rules)
-    progress(1)
-    with writing(settings, rules):
-        check_same_rules(settings, rules)  # another process, perhaps, meanwhile
-        checkpoint_file(settings, rules.version, position).unlink(missing_ok=True)  # another engine's, perhaps
-        write_facts(settings, rules, facts, position)
-    progress(1)
-    return facts
-
-
 def read_facts(settings: Settings, version: str) -> pa.Table:
     """The stored revision log. Raises InputError where it was not built yet."""
     path = facts_file(settings, version)
@@ -140,22 +88,46 @@ def read_stored(settings: Settings, rules: Rules) -> Stored:
     return Stored(facts.replace_schema_metadata(None), position)
 
 
-def write_facts(settings: Settings, rules: Rules, facts: pa.Table, position: int) -> None:
-    """Replace the stored log, atomically; states of other positions go. Same facts, same bytes."""
+def log_writer(path: Path, rules: Rules) -> FactsWriter:
+    """A writer of a log of these rules, to be put into place by ``put_log``. Same facts, same bytes."""
+    return FactsWriter(path, STORED, _says(rules))
+
+
+def _says(rules: Rules) -> Mapping[bytes, bytes]:
     said = {_ENGINE: engine_id(rules).encode(), _RULES: rules.digest.encode()}
-    said[_RULES_TEXT] = rules.model_dump_json().encode()
-    target = facts_file(settings, rules.version)
-    _replace(target, facts.replace_schema_metadata(said), position)
+    return said | {_RULES_TEXT: rules.model_dump_json().encode()}
+
+
+def write_facts(settings: Settings, rules: Rules, facts: pa.Table, position: int) -> None:
+    """Replace the stored log, atomically; states of other positions go."""
+    said = facts.replace_schema_metadata(_says(rules))
+    _replace(facts_file(settings, rules.version), partial(_put, said), position)
+    _keep_states(settings, rules, position)
+
+
+def put_log(settings: Settings, rules: Rules, made: Path, position: int) -> None:
+    """Move a log that a ``log_writer`` wrote, on the same file system, to where the stored one is, likewise."""
+    _replace(facts_file(settings, rules.version), partial(os.replace, made), position)
+    _keep_states(settings, rules, position)
+
+
+def _keep_states(settings: Settings, rules: Rules, position: int) -> None:
     keep = checkpoint_file(settings, rules.version, position)
-    for file in target.parent.glob("checkpoint-*.bin"):
+    for file in keep.parent.glob("checkpoint-*.bin"):
         if file != keep:
             file.unlink(missing_ok=True)
 
 
-def _replace(target: Path, facts: pa.Table, position: int | None) -> None:
+def _put(facts: pa.Table, path: Path) -> None:
+    """Write a log that says of itself what ``facts`` does."""
+    with FactsWriter(path, STORED, facts.schema.metadata) as writer:
+        writer.add(facts)
+
+
+def _replace(target: Path, put: Callable[[Path], object], position: int | None) -> None:
     """Put a log and its position into place: the position, named by the log's bytes, is there before the log is."""
     with atomic_path(target) as temporary:
-        put_table(temporary, facts.combine_chunks())
+        put(temporary)
         beside = target.with_name(position_file(temporary).name)
         if position is not None:
             write_text(beside, f"{position}\n")
@@ -234,5 +206,5 @@ def forget(settings: Settings, device: str) -> int:
             others = facts.filter(pc.not_equal(facts["device_id"], device))
             if others.num_rows < facts.num_rows:
                 gone += facts.num_rows - others.num_rows
-                _replace(path, others, _position(path))
+                _replace(path, partial(_put, others), _position(path))
     return gone

@@ -6,14 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow.compute as pc
 
 from ingestion.facts import checkpoint
 from ingestion.facts.canonical import Canonical, Records
 from ingestion.facts.log import Log
+from ingestion.facts.raw import Raw, raw_ranges, raw_records
 from ingestion.facts.rules import Rules
 from ingestion.facts.splice import splice
-from ingestion.facts.store import Raw, checkpoint_file, raw_records, read_stored, write_facts, writing
+from ingestion.facts.store import checkpoint_file, read_stored, write_facts, writing
 from ingestion.facts.stream import StopStream, arrival_order
+from parked.scratch import scratch_folder
 from parked.settings import Settings
 
 
@@ -55,7 +58,7 @@ def update(
         if upto == stored.position:
             return Updated(0, facts.num_rows, facts.num_rows, 0)
         progress(0, total=3)
-        stream = _stream(settings, raw, rules, stored.position)
+        stream = _stream(settings, raw, rules, stored.position, pc.count_distinct(facts["device_id"]).as_py())
         stream.history = _RawHistory(raw, upto)
         progress(1)
         news = raw_records(raw, after=stored.position, upto=upto)
@@ -82,13 +85,14 @@ def _no_longer_stated(stream: StopStream, records: Records) -> list[str]:
     return [stream.devices[code] for code in np.unique(records["device"][tied]).tolist()]
 
 
-def _stream(settings: Settings, raw: Raw, rules: Rules, position: int) -> StopStream:
-    """The states at a position: as saved, else made from raw."""
+def _stream(settings: Settings, raw: Raw, rules: Rules, position: int, devices: int) -> StopStream:
+    """The states at a position: as saved, else made from raw by ranges of devices. ``devices``: how many, about."""
     file = checkpoint_file(settings, rules.version, position)
     if file.exists():
         return checkpoint.load(file, rules)[0]
-    past = raw_records(raw, upto=position)
-    stream = StopStream(rules, room=max(64, len(past.devices)))
-    past.records["device"] = stream.recode(past)[past.records["device"]]
-    stream.adopt(past.records)
+    stream = StopStream(rules, room=max(64, devices))
+    with scratch_folder(file.parent) as scratch:
+        for past in raw_ranges(raw, position, scratch):
+            past.records["device"] = stream.recode(past)[past.records["device"]]
+            stream.adopt(past.records)
     return stream

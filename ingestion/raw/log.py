@@ -15,8 +15,8 @@ from sqlalchemy import Engine, delete, select, update
 
 from ingestion.raw.known import Known
 from ingestion.raw.run import Counts, Run
-from ingestion.raw.scan import received_earlier, scan
-from ingestion.raw.segments import Segment, orphans
+from ingestion.raw.scan import receipts, received_earlier, scan
+from ingestion.raw.segments import EARLIER, Segment, orphans
 from ingestion.readers.port import Batch
 from parked.clock import Clock
 from parked.opsdb.engine import transaction
@@ -194,6 +194,19 @@ class RawLog:
         """Accepted motion records (RAW_MOTION), likewise."""
         segments = self.segments(after=after, upto=upto)
         return scan(self.raw_dir, segments, "motion", devices=devices, columns=columns, received_by=received_by)
+
+    def receipts(self, kind: str, *, columns: Sequence[str], rows: int, upto: int | None = None) -> Iterator[pa.Table]:
+        """Accepted fixes or motion records, some ``columns`` of them, at most ``rows`` at a time, up to a position: not
+        once each, as in a scan, but once for every receipt. Who takes them must let the earliest count (of one moment,
+        one not stated as if live). ``REPEATING`` columns come as dictionaries.
+
+        Raises InternalError as above.
+        """
+        return receipts(self.raw_dir, self.segments(upto=upto), kind, columns=columns, rows=rows)
+
+    def count_receipts(self, kind: str, *, upto: int | None = None) -> int:
+        """How many rows ``receipts`` gives."""
+        return sum(s.rows for s in self.segments(upto=upto) if s.kind.removeprefix(EARLIER) == kind)
 
     def received_earlier(self, *, after: int = 0, upto: int | None = None) -> list[str]:
         """Devices of which the log learned between two positions that it had had a record earlier than it knew.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import reduce
 from operator import and_
@@ -11,10 +11,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from ingestion.raw.content import from_hex
 from ingestion.raw.seen import best_of_each, ranks_of
-from ingestion.raw.segments import EARLIER, SCHEMAS, Segment
+from ingestion.raw.segments import EARLIER, REPEATING, SCHEMAS, Segment
 from parked.errors import InternalError
 
 
@@ -51,6 +52,27 @@ def scan(
     return pa.concat_tables([once, again.select(names)]) if again.num_rows else once
 
 
+def receipts(
+    raw_dir: Path, segments: Sequence[Segment], kind: str, *, columns: Sequence[str], rows: int
+) -> Iterator[pa.Table]:
+    """Every receipt of the records of a ``kind`` (fixes, motion) in ``segments``, at most ``rows`` at a time; columns
+    that are ``REPEATING`` as dictionaries.
+
+    A record of which the log learned of an earlier receipt (``EARLIER``) comes once for each, as it was then: so
+    nothing has to be kept in mind. Raises InternalError as ``scan``, also after some tables.
+    """
+    words = [name for name in columns if name in REPEATING]
+    for segment in segments:
+        if segment.kind.removeprefix(EARLIER) != kind:
+            continue
+        try:
+            with pq.ParquetFile(raw_dir / segment.path, read_dictionary=words) as file:
+                for batch in file.iter_batches(rows, columns=list(columns), use_threads=False):
+                    yield pa.Table.from_batches([batch])
+        except (OSError, pa.ArrowInvalid) as error:
+            raise _unreadable(raw_dir, error) from error
+
+
 def received_earlier(raw_dir: Path, segments: Sequence[Segment]) -> list[str]:
     """Devices of which ``segments`` have a record with a receipt earlier than was known before, ascending.
 
@@ -74,5 +96,9 @@ def _read(
     try:
         table = ds.dataset(paths, schema=schema, format="parquet").to_table(columns=names, filter=condition)
     except (OSError, pa.ArrowInvalid) as error:
-        raise InternalError(f"{raw_dir}: a raw segment in the ledger is not readable ({error})") from error
+        raise _unreadable(raw_dir, error) from error
     return table.cast(pa.schema([schema.field(name) for name in names]))
+
+
+def _unreadable(raw_dir: Path, error: Exception) -> InternalError:
+    return InternalError(f"{raw_dir}: a raw segment in the ledger is not readable ({error})")

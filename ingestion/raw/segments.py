@@ -27,7 +27,8 @@ EARLIER: Final = "earlier_"
 SCHEMAS: Final = {"fixes": RAW_FIXES, "motion": RAW_MOTION}
 SCHEMAS.update({EARLIER + kind: SCHEMAS[kind] for kind in KINDS})
 
-_REPEATING: Final = ("device_id", "platform", "source", "activity")
+REPEATING: Final = ("device_id", "platform", "source", "activity")
+"""Columns of few different words."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def write_segment(raw_dir: Path, kind: str, table: pa.Table, hashes: Hashes) -> 
     received = ranks_of(table["received_at"], table["as_if_live"])
     name = hashlib.sha256(hashes.high.tobytes() + hashes.low.tobytes() + received.tobytes()).hexdigest()[:32]
     path = f"{kind}/{name}.parquet"
-    write_table(raw_dir / path, table, dictionary=[name for name in _REPEATING if name in table.column_names])
+    write_table(raw_dir / path, table, dictionary=[name for name in REPEATING if name in table.column_names])
     span = pc.min_max(table["event_time"]).as_py()
     return Segment(kind, path, sha256_of(raw_dir / path), table.num_rows, span["min"], span["max"])
 

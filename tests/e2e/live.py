@@ -18,8 +18,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bentos.launch import ServerHandle, start_server
+from ingestion.facts.rebuild import rebuild
 from ingestion.facts.rules import load_rules
-from ingestion.facts.store import read_facts, rebuild
+from ingestion.facts.store import read_facts
 from ingestion.facts.update import Updated, update
 from ingestion.features.build import build_features
 from ingestion.raw.ingest import ingest_paths
@@ -85,7 +86,8 @@ def run(home: Path) -> Live:
     raw = RawLog(settings, engine)
     live = Live(settings, sorted(pc.unique(phones.tables["fixes"]["device_id"]).to_pylist()))
     ingest_paths(phones.arrived(None, FIRST), settings=settings, engine=engine, clock=fixed_clock(FIRST))
-    build_features(settings, rebuild(settings, raw, rules))
+    rebuild(settings, raw, rules)
+    build_features(settings, read_facts(settings, rules.version))
     publish(settings, train_real(settings, phones.tables["fixes"]), 1)
     set_clock(home, FIRST)
     with start_server(settings, port=0, service="tests.e2e.clocked_server:WhereYouParked") as server:

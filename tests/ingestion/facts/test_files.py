@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingestion.facts import ranges
+from ingestion.facts import files, ranges
 from ingestion.facts.build import build_facts
 from ingestion.facts.files import build_file
 from ingestion.facts.rules import load_rules
@@ -61,7 +61,7 @@ def test_shuffled_rows_are_ordered_in_memory_or_through_files_to_the_same_bytes(
     monkeypatch: pytest.MonkeyPatch, tables: tuple[pa.Table, pa.Table], tmp_path: Path, build, in_memory: int
 ) -> None:
     whole = build()
-    monkeypatch.setattr(ranges, "IN_MEMORY", in_memory)
+    monkeypatch.setattr(files, "IN_MEMORY", in_memory)
     monkeypatch.setattr(ranges, "RANGE", 1000)
     assert build(shuffled(tables[0]), rows=500) == whole
     assert sorted(p.name for p in tmp_path.iterdir()) == ["facts.parquet", "fixes.parquet", "motion.parquet"]

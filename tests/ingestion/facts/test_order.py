@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingestion.facts.build import build_facts
+from ingestion.facts.rebuild import rebuild
 from ingestion.facts.replay import replay
 from ingestion.facts.rules import load_rules
-from ingestion.facts.store import facts_file, rebuild
+from ingestion.facts.store import facts_file, read_facts
 from ingestion.facts.update import update
 from parked.clock import fixed_clock
 from parked.schemas import TIME
@@ -103,7 +104,8 @@ def test_any_order_and_any_uploads_give_the_same_bytes_by_build_and_by_updates(
                     rebuild(going.settings, going.log, RULES)
             else:
                 update(going.settings, going.log, RULES)
-        facts = rebuild(home.settings, home.log, RULES)
+        rebuild(home.settings, home.log, RULES)
+        facts = read_facts(home.settings, RULES.version)
         assert facts.equals(build_facts(*tables, RULES, lag_s=LAG_S))
         assert bytes_of(going) == bytes_of(home)
         for device in ("phone-0", "phone-1"):
@@ -137,7 +139,8 @@ def test_a_fix_marks_facts_as_stated_if_it_ever_spoke_by_build_and_by_update(tmp
         ingest(home, (parts[i], motion.slice(0, 0)), str(i))
         update(home.settings, home.log, RULES)
     updated = bytes_of(home)
-    facts = rebuild(home.settings, home.log, RULES)
+    rebuild(home.settings, home.log, RULES)
+    facts = read_facts(home.settings, RULES.version)
     assert bytes_of(home) == updated
     assert pc.any(facts["as_if_live"]).as_py() is worse_first
 
@@ -163,6 +166,7 @@ def test_a_copy_observed_at_the_very_moment_that_was_stated_takes_the_mark_away_
         else:
             rebuild(home.settings, home.log, RULES)
     updated = bytes_of(home)
-    facts = rebuild(home.settings, home.log, RULES)
+    rebuild(home.settings, home.log, RULES)
+    facts = read_facts(home.settings, RULES.version)
     assert bytes_of(home) == updated
     assert not pc.any(facts["as_if_live"]).as_py()

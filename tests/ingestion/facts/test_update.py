@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 
 from ingestion.facts.asof import as_of
 from ingestion.facts.build import build_facts
+from ingestion.facts.rebuild import rebuild
 from ingestion.facts.replay import replay
 from ingestion.facts.rules import load_rules
 from ingestion.facts.splice import rows_of
-from ingestion.facts.store import facts_file, forget, read_facts, read_stored, rebuild, write_facts
+from ingestion.facts.store import facts_file, forget, read_facts, read_stored, write_facts
 from ingestion.facts.update import update
 from parked.clock import fixed_clock
 from parked.errors import ConflictError, InputError, NotFoundError
@@ -79,7 +80,8 @@ def test_updates_write_the_very_file_that_a_build_of_everything_writes(
             took = update(home.settings, home.log, RULES)
             updated = bytes_of(home)
             rebuild_states = list(facts_file(home.settings, RULES.version).parent.glob("checkpoint-*"))
-            facts = rebuild(home.settings, home.log, RULES)
+            rebuild(home.settings, home.log, RULES)
+            facts = read_facts(home.settings, RULES.version)
             assert bytes_of(home) == updated
             assert len(rebuild_states) == (1 if took.records else 0)  # nothing new: nothing to save
             assert i < 3 or facts.equals(build_facts(*tables, RULES))
@@ -236,7 +238,8 @@ def test_a_replay_mends_one_device_to_what_a_build_says_and_leaves_the_others(tm
     tables = delayed(world(8, devices=3), 8, share=0.1, seconds=3600)
     home = open_home(tmp_path / "home")
     ingest(home, tables, "a")
-    whole = rebuild(home.settings, home.log, RULES)
+    rebuild(home.settings, home.log, RULES)
+    whole = read_facts(home.settings, RULES.version)
     good = bytes_of(home)
     stored = read_stored(home.settings, RULES)
     mine = whole.filter(pc.equal(whole["device_id"], "phone-1"))["available_at"].cast(pa.int64()).to_pylist()
@@ -256,7 +259,8 @@ def test_a_partial_replay_refuses_to_build_on_a_past_that_raw_does_not_confirm(t
     tables = world(8, devices=2)
     home = open_home(tmp_path / "home")
     ingest(home, tables, "a")
-    whole = rebuild(home.settings, home.log, RULES)
+    rebuild(home.settings, home.log, RULES)
+    whole = read_facts(home.settings, RULES.version)
     position = read_stored(home.settings, RULES).position
     write_facts(home.settings, RULES, whole.slice(1), position)
     before = bytes_of(home)

@@ -13,6 +13,7 @@ from ingestion.raw.log import Writer
 from ingestion.raw.quarantine import Selection
 from ingestion.raw.retry import retry
 from parked.clock import fixed_clock, from_us
+from parked.errors import InternalError
 from parked.schemas import RAW_FIXES, TIME
 from tests.ingestion.raw.conftest import NOW, START_US, Home, open_home, save, some_fixes
 
@@ -54,6 +55,29 @@ def test_both_copies_stay_in_the_log_as_they_came_and_nothing_in_it_changes(home
     assert home.log.received_earlier(after=end) == ["a"]
     assert home.log.received_earlier(upto=end) == []
     assert home.log.orphans() == []
+
+
+def test_read_in_pieces_a_record_comes_once_for_every_receipt_up_to_a_position(home: Home):
+    took(home, some_fixes(3, received_us=LATE), "a.parquet")
+    end = home.log.position()
+    took(home, some_fixes(2, received_us=EARLY, first=1), "b.parquet")
+    columns = ["device_id", "received_at"]
+
+    def pieces(**options: Any) -> list[pa.Table]:
+        return list(home.log.receipts("fixes", columns=columns, rows=2, **options))
+
+    assert [piece.num_rows for piece in pieces()] == [2, 1, 2]
+    assert [r for piece in pieces() for r in piece["received_at"].to_pylist()] == [from_us(LATE)] * 3 + [
+        from_us(EARLY)
+    ] * 2
+    assert {d for piece in pieces() for d in piece["device_id"].to_pylist()} == {"a"}
+    assert home.log.count_receipts("fixes") == 5
+    assert sum(piece.num_rows for piece in pieces(upto=end)) == home.log.count_receipts("fixes", upto=end) == 3
+    assert home.log.count_receipts("motion") == 0
+    assert list(home.log.receipts("motion", columns=columns, rows=2)) == []
+    (home.settings.raw_dir / home.log.segments()[0].path).write_bytes(b"PAR1")
+    with pytest.raises(InternalError, match="a raw segment in the ledger is not readable"):
+        pieces()
 
 
 def test_a_receipt_that_is_no_earlier_adds_nothing_also_in_a_new_process(home: Home):

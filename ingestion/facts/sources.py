@@ -1,0 +1,108 @@
+"""Where the stop engine's measurements are read from, piece by piece: a Parquet file, or whatever else has tables."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingestion.facts.canonical import Records, Taker, check_columns
+from parked.errors import InputError
+from parked.files import PARQUET_DAMAGE, check_regular, unreadable
+from parked.schemas import FIXES, MOTION
+
+BATCH = 131_072
+"""Rows read at once: their columns stay in the cache."""
+LARGEST_GROUP = 12_000_000
+"""Rows of a group, at most, for a source to count as one in order of device: a group is read as one."""
+
+Progress = Callable[..., None]
+
+
+class Source(ABC):
+    """Measurements of one kind, in groups of rows. One that is not ``by_device`` has no groups to ask for."""
+
+    name: str
+    """for errors"""
+    what: str
+    """fixes or motion"""
+    rows: int
+    """how many, at most"""
+    groups: int = 0
+    largest: int = 0
+    """rows of the largest group"""
+    by_device: bool = False
+    """whether its groups, none too large, are known to hold ascending ranges of devices"""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """FIXES or MOTION."""
+        return FIXES if self.what == "fixes" else MOTION
+
+    @abstractmethod
+    def tables(self, columns: list[str] | None = None, group: int | None = None) -> Iterator[pa.Table]:
+        """The rows (of a group), about BATCH at a time: all that ``schema`` names and as_if_live, or some columns."""
+
+    def records(
+        self, taker: Taker, progress: Progress, group: int | None = None, out: Records | None = None
+    ) -> Iterator[Records]:
+        """The usable rows (of a group) as records, table by table; one after another in ``out`` if given."""
+        take = taker.fixes if self.what == "fixes" else taker.motion
+        n = 0
+        for table in self.tables(group=group):
+            part = take(table, self.name, None if out is None else out[n:])
+            n += len(part)
+            yield part
+            progress(table.num_rows)
+
+
+class ParquetSource(Source):
+    """A Parquet file of measurements; its row groups are the groups."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        """Open and check the columns. Raises InputError naming the file."""
+        check_regular(path)
+        try:
+            file = pq.ParquetFile(path)
+            words = [name for name in ("device_id", "activity") if name in file.schema_arrow.names]
+            file = pq.ParquetFile(path, metadata=file.metadata, read_dictionary=words)
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such {what} file", mend="check the path") from None
+        except PARQUET_DAMAGE as error:
+            raise unreadable(path, what, error) from None
+        self.name, self.what, self._path, self._file = str(path), what, path, file
+        check_columns(file.schema_arrow.empty_table(), self.schema, self.name)
+        sizes = [int(file.metadata.row_group(i).num_rows) for i in range(file.metadata.num_row_groups)]
+        self.rows, self.groups, self.largest = int(file.metadata.num_rows), len(sizes), max(sizes, default=0)
+        self.by_device = self.largest <= LARGEST_GROUP and _ascending(file)
+
+    def tables(self, columns: list[str] | None = None, group: int | None = None) -> Iterator[pa.Table]:
+        """The rows (of a row group), BATCH at a time. Raises InputError where the file turns out to be damaged."""
+        names = [n for n in columns or [*self.schema.names, "as_if_live"] if n in self._file.schema_arrow.names]
+        groups = None if group is None else [group]
+        claimed = self.rows if group is None else int(self._file.metadata.row_group(group).num_rows)
+        left = claimed
+        try:
+            for batch in self._file.iter_batches(BATCH, row_groups=groups, columns=names, use_threads=False):
+                left -= batch.num_rows
+                if left < 0:
+                    raise ValueError(f"more rows than the {claimed} it says it holds")
+                yield pa.Table.from_batches([batch])
+        except PARQUET_DAMAGE as error:
+            raise unreadable(self._path, self.what, error) from None
+
+
+def _ascending(file: Any) -> bool:
+    """Whether a Parquet file's statistics say that its row groups hold ascending ranges of devices."""
+    column = file.schema_arrow.get_field_index("device_id")
+    last = ""
+    for i in range(file.metadata.num_row_groups):
+        held = file.metadata.row_group(i).column(column).statistics
+        if not held or not held.has_min_max or held.min < last:
+            return False
+        last = held.max
+    return True
