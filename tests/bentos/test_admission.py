@@ -30,8 +30,17 @@ def test_two_workers_share_who_knocks_and_one_alone_takes_all(tmp_path: Path) ->
         def has(pid: int) -> int:
             return sum(one.status == "ESTABLISHED" for one in psutil.Process(pid).net_connections("tcp"))
 
+        def both_hear() -> bool:
+            """Each listens a moment after it says that it can answer."""
+            with contextlib.ExitStack() as knocks:
+                for _ in range(12):
+                    knocks.enter_context(socket.create_connection(address, timeout=10))
+                until(lambda: sum(map(has, pids)) >= 12)
+                return min(map(has, pids)) > 0
+
         until(lambda: len(workers()) == 2, 60)
         pids = workers()
+        until(both_hear)
         until(lambda: sum(map(has, pids)) == 0)
         for _ in range(24):
             open_now.enter_context(socket.create_connection(address, timeout=10))
