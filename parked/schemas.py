@@ -103,7 +103,8 @@ FACTS: Final = pa.schema(
 when a vehicle leg next began (null while it has not). Evidence columns that do not apply to a kind are null:
 
 * ``uncertainty_m``: of ``vehicle_left``, the vehicle stands within it about two times in three (68 %, the level at
-  which phones state accuracy), as ``benchmarks.stops.uncertainty`` measures. Of a stop: half its accuracy and radius.
+  which phones state accuracy), as ``benchmarks.stops.uncertainty`` and ``near_doors`` measure. Of a stop: half its
+  accuracy and radius.
 * ``started_uncertainty_s``, ``ended_uncertainty_s``: width of the interval the moment lies in.
 * ``radius_m``: largest distance of the evidence from the centre (stop, halt).
 * ``fixes``: fixes the row rests on. ``accuracy_m``: their mean reported accuracy.

@@ -90,6 +90,11 @@ class LegRules(_Section):
     halt_s: Seconds = Field(gt=0)
     motion_confidence: float = Field(ge=0, le=1)
     motion_s: Seconds = Field(ge=0)
+    leave_mps: float = Field(ge=0)
+    memory_s: Seconds = Field(gt=0)
+    noise_share: float = Field(gt=0, le=1)
+    walk_share: float = Field(ge=0, le=1)
+    unseen_mps: float = Field(ge=0)
 
 
 class TimeRules(_Section):

@@ -13,6 +13,8 @@ DAY_S = 86_400
 REST, FOOT, VEHICLE = 0, 1, 2
 SHORTEST_S = 360.0
 """No stay lasts between 2 min (the longest drop-off) and this: the definition's own border, 5 min, is not measured."""
+NEAR_M = (20.0, 300.0)
+"""How far from a door the car is left (m), log-uniform."""
 ROOMS = {"home": (8.0, 900.0), "work": (15.0, 1200.0), "shop": (22.0, 70.0), "cafe": (6.0, 1500.0)}
 """Per kind of place: how far inside people move (m), and how often (s)."""
 
@@ -48,11 +50,14 @@ class Day:
 
 
 @dataclass
-class _Writer:
+class Writer:
+    """A day as it is written: at ``door``, the car at ``car``, ``now`` seconds after midnight."""
+
     rng: np.random.Generator
     grid: float
     door: Floats
     car: Floats
+    near_m: tuple[float, float]
     parts: list[Floats] = field(default_factory=list)
     states: list[npt.NDArray[np.int8]] = field(default_factory=list)
     now: int = 0
@@ -85,7 +90,7 @@ class _Writer:
         rng = self.rng
         self.add(walk(self.door, self.car, rng), FOOT)
         self.stand(self.car, rng.uniform(5.0, 40.0), VEHICLE)
-        metres, angle = float(np.exp(rng.uniform(np.log(20.0), np.log(300.0)))), rng.uniform(0.0, 2.0 * np.pi)
+        metres, angle = float(np.exp(rng.uniform(*np.log(self.near_m)))), rng.uniform(0.0, 2.0 * np.pi)
         spot = door + metres * np.array([np.cos(angle), np.sin(angle)])
         corners = street_way(self.car, spot, self.grid, rng)
         way = drive(length_of(corners), rng)
@@ -95,6 +100,13 @@ class _Writer:
         self.car = spot
         self.add(walk(spot, door, rng), FOOT)
         self.door = door
+
+
+def writer_at(rng: np.random.Generator, home: Floats, near_m: tuple[float, float]) -> Writer:
+    """A day that begins at home, the car ``near_m`` m (log-uniform) from it, as from every door of the day."""
+    angle, metres = rng.uniform(0.0, 2.0 * np.pi), float(np.exp(rng.uniform(*np.log(near_m))))
+    car = home + metres * np.array([np.cos(angle), np.sin(angle)])
+    return Writer(rng, float(rng.uniform(0.0, np.pi / 2.0)), home, car, near_m)
 
 
 def live(rng: np.random.Generator) -> Day:
@@ -116,19 +128,17 @@ def live(rng: np.random.Generator) -> Day:
         return place + radius * np.array([np.cos(angle), np.sin(angle)])
 
     home = somewhere()
-    angle, metres = rng.uniform(0.0, 2.0 * np.pi), float(np.exp(rng.uniform(np.log(20.0), np.log(300.0))))
-    car = home + metres * np.array([np.cos(angle), np.sin(angle)])
-    writer = _Writer(rng, float(rng.uniform(0.0, np.pi / 2.0)), home, car)
+    writer = writer_at(rng, home, NEAR_M)
     writer.stay("home", rng.uniform(6.0, 9.5) * 3600.0)
     if rng.random() < 0.6:
         _commute(writer, home, far_from, near)
     else:
         _errands(writer, home, far_from, near)
     writer.stay("home", DAY_S)
-    return _cut(writer)
+    return cut(writer)
 
 
-def _pause(writer: _Writer, kind: str, shortest_s: float, longest_s: float) -> None:
+def pause(writer: Writer, kind: str, shortest_s: float, longest_s: float) -> None:
     """A stay whose length is log-uniform."""
     low, high = np.log(max(SHORTEST_S, shortest_s)), np.log(longest_s)
     writer.stay(kind, writer.now + float(np.exp(writer.rng.uniform(low, high))))
@@ -139,22 +149,22 @@ def _commute(writer, home, far_from, near) -> None:  # type: ignore[no-untyped-d
     work = far_from(home)
     if rng.random() < 0.4:
         writer.by_car(far_from(home, work))
-        _pause(writer, "shop", SHORTEST_S, 900.0)
+        pause(writer, "shop", SHORTEST_S, 900.0)
     writer.by_car(work)
     writer.stay("work", writer.now + rng.uniform(2.5, 4.0) * 3600.0)
     if rng.random() < 0.6:
         writer.on_foot(near(work))
-        _pause(writer, "cafe", 900.0, 3600.0)
+        pause(writer, "cafe", 900.0, 3600.0)
         writer.on_foot(work)
         writer.stay("work", writer.now + rng.uniform(2.5, 4.0) * 3600.0)
     for _ in range(int(rng.integers(0, 4))):
         writer.by_car(far_from(writer.door, home))
-        _pause(writer, "shop", SHORTEST_S, 2400.0)
+        pause(writer, "shop", SHORTEST_S, 2400.0)
     writer.by_car(home)
     if rng.random() < 0.4:
-        _pause(writer, "home", 1200.0, 3600.0)
+        pause(writer, "home", 1200.0, 3600.0)
         writer.by_car(far_from(home))
-        _pause(writer, "cafe", 3000.0, 6000.0)
+        pause(writer, "cafe", 3000.0, 6000.0)
         writer.by_car(home)
 
 
@@ -164,18 +174,18 @@ def _errands(writer, home, far_from, near) -> None:  # type: ignore[no-untyped-d
     while writer.now < until:
         place = far_from(writer.door, home)
         writer.by_car(place)
-        _pause(writer, str(rng.choice(["shop", "shop", "cafe"])), SHORTEST_S, 3600.0)
+        pause(writer, str(rng.choice(["shop", "shop", "cafe"])), SHORTEST_S, 3600.0)
         if rng.random() < 0.3:
             writer.on_foot(near(place))
-            _pause(writer, "shop", SHORTEST_S, 1800.0)
+            pause(writer, "shop", SHORTEST_S, 1800.0)
         if rng.random() < 0.3:
             writer.by_car(home)
-            _pause(writer, "home", 1200.0, 7200.0)
+            pause(writer, "home", 1200.0, 7200.0)
     if not np.array_equal(writer.door, home):
         writer.by_car(home)
 
 
-def _cut(writer: _Writer) -> Day:
+def cut(writer: Writer) -> Day:
     """What happened until midnight; a stay cut to less than the shortest did not happen."""
     xy, state = np.concatenate(writer.parts)[:DAY_S], np.concatenate(writer.states)[:DAY_S]
     stays = [Stay(s.arrived, min(s.left, DAY_S), s.x, s.y) for s in writer.stays]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -40,9 +41,13 @@ def coloured(n: int, seconds: float, rng: np.random.Generator) -> Floats:
     return np.asarray((knots[base] * (1.0 - part) + knots[base + 1] * part) / power)
 
 
-def sample(day: Day, rng: np.random.Generator) -> Fixes:
-    """Fixes every 5-10 s; four phones of five save power once at rest for 5 min (one fix every 30-120 s)."""
-    every = float(rng.uniform(5.0, 10.0))
+USUAL_S: Final = (5.0, 10.0)
+"""A phone's time between fixes is drawn from these (s)."""
+
+
+def sample(day: Day, rng: np.random.Generator, every_s: tuple[float, float] = USUAL_S) -> Fixes:
+    """Fixes every ``every_s`` s; four phones of five save power once at rest for 5 min (one fix every 30-120 s)."""
+    every = float(rng.uniform(*every_s))
     n = len(day.xy)
     at = np.cumsum(rng.uniform(0.85, 1.15, int(n / every / 0.85) + 2) * every)
     at = at[at < n - 1]

@@ -10,6 +10,7 @@ phones, in other cities, than the same seed without.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,7 +21,7 @@ import pyarrow as pa
 from benchmarks.stops.held.cities import MEASURE, TUNE
 from benchmarks.stops.held.days import DAY_S, FOOT, VEHICLE, Day, live
 from benchmarks.stops.held.faults import VARIANTS
-from benchmarks.stops.held.sampling import Fixes, sample
+from benchmarks.stops.held.sampling import USUAL_S, Fixes, sample
 from benchmarks.stops.world import World
 from parked.geo import EARTH_RADIUS_M
 from parked.schemas import FIXES, MOTION, TIME
@@ -72,18 +73,25 @@ class Held:
     root: tuple[int, int]
 
     @staticmethod
-    def make(phones: int, seed: int, *, tune: bool = False) -> Held:
-        """``phones`` days of 24 h; ``tune`` for seeds to tune on."""
+    def make(
+        phones: int,
+        seed: int,
+        *,
+        tune: bool = False,
+        life: Callable[[np.random.Generator], Day] = live,
+        every_s: tuple[float, float] = USUAL_S,
+    ) -> Held:
+        """``phones`` days of 24 h, lived as ``life`` says, a fix every ``every_s`` s; ``tune`` for seeds to tune on."""
         root = (1 if tune else 0, seed)
         cities = TUNE if tune else MEASURE
         made = []
         for i in range(phones):
             rng = np.random.default_rng([*root, i])
             city, lat, lon = cities[i % len(cities)]
-            day = live(rng)
+            day = life(rng)
             midnight = FIRST_DAY_US + int(rng.integers(0, 365)) * DAY_S * 1_000_000
             name = f"{city.lower().replace(' ', '-')}-{i:05d}"
-            made.append(Phone(name, lat, lon, midnight, day, sample(day, rng), i))
+            made.append(Phone(name, lat, lon, midnight, day, sample(day, rng, every_s), i))
         return Held(made, root)
 
     def fixes(self, variant: str) -> pa.Table:

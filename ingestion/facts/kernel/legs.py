@@ -16,6 +16,8 @@ from ingestion.facts.kernel.left import (
     SAID,
     UNCONFIRMED,
     confirm,
+    doubt,
+    evidence,
     place,
     say,
     stand,
@@ -84,10 +86,11 @@ def _set_out(s: Any, rule: Any, t: int, moved: float) -> None:
 
 
 @njit()
-def _close(s: Any, out: Any, lat: int, lon: int) -> None:
+def _close(s: Any, rule: Any, out: Any, lat: int, lon: int) -> None:
     """A new vehicle leg began: the open candidate ends with its start."""
     row = s.work[SLOT_LEFT]
     place(s, row)
+    doubt(s, rule, row, s.left_walked)
     if s.left == UNCONFIRMED:
         row.followed = VEHICLE
         row.walked_cm = cm(s.left_walked)
@@ -152,6 +155,7 @@ def _fast(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, v: float, mov
             return
         stood = s.left_last_t - row.start
         if stood < rule.resume_ms:
+            evidence(s, row)
             emit(s, row, out, RETRACTED)
             s.left = NOTHING
             if stood >= rule.halt_ms:
@@ -169,7 +173,7 @@ def _fast(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, v: float, mov
             s.leg_strong = 2
             s.leg_n = 1
     if closing:
-        _close(s, out, from_lat, from_lon)
+        _close(s, rule, out, from_lat, from_lon)
     s.fast_t = t
     s.fast_v = v
     s.slow_v = 1e9
@@ -192,9 +196,9 @@ def _slow(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, v
         s.slow_gap = gap
     if v <= rule.still_mps:
         s.slow_v, s.slow_t, s.slow_lat, s.slow_lon, s.slow_acc, s.slow_gap = v, t, lat, lon, acc, gap
-        stand(s, out, row, R_SPEED)
+        stand(s, rule, out, row, R_SPEED)
     elif t - s.fast_t >= rule.roll_ms:
-        stand(s, out, row, R_SPEED | R_NO_PAUSE)
+        stand(s, rule, out, row, R_SPEED | R_NO_PAUSE)
 
 
 @njit()
@@ -212,7 +216,7 @@ def silence_in_leg(s: Any, rule: Any, out: Any, t: int, moved: float) -> None:
         vanish(s, rule, out, gap, why)
     if s.left == UNCONFIRMED or s.left == SAID:
         row.silence = gap
-        confirm(s, out, SILENCE, why)
+        confirm(s, rule, out, SILENCE, why)
 
 
 @inlined()
@@ -263,8 +267,8 @@ def on_motion(s: Any, rule: Any, out: Any, t: int, activity: int, confidence: fl
     if activity != A_FOOT:
         return
     if s.leg == IN_LEG and s.left == NOTHING and s.slow_t != NONE and t - s.fast_t >= 15_000:
-        stand(s, out, s.work[SLOT_LEFT], R_MOTION | R_NO_PAUSE)
+        stand(s, rule, out, s.work[SLOT_LEFT], R_MOTION | R_NO_PAUSE)
     elif s.leg == IN_LEG and s.left == NOTHING and s.slow_t == NONE and s.pend_n == 0 and t - s.t >= rule.sparse_ms:
         vanish(s, rule, out, t - s.t, R_MOTION)
     if s.left == UNCONFIRMED:
-        say(s, out)
+        say(s, rule, out)

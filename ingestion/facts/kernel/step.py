@@ -47,7 +47,7 @@ def _accept(
         rested = silence(s, rule, out, t, lat, lon, acc, moved, reported < rule.fast_mps)
         silence_in_leg(s, rule, out, t, moved)
         if rested == 1 and not was and s.at_rest:
-            on_rest(s, out)
+            on_rest(s, rule, out)
     v = speed_of(s, rule, t, lat, lon, acc, reported, moved2)
     on_move(s, rule, out, t, lat, lon, acc, v, reported, moved2)
     kept = push(s, rule, t, lat, lon)
@@ -56,7 +56,7 @@ def _accept(
     elif kept and v < rule.fast_mps and not s.at_rest:
         settle(s, rule, out, t, lat, lon, acc)
         if s.at_rest:
-            on_rest(s, out)
+            on_rest(s, rule, out)
     s.t, s.lat, s.lon, s.acc = t, lat, lon, acc
     s.blur += (acc - s.blur) * 0.125
 
