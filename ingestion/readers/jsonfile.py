@@ -1,7 +1,8 @@
 """Streaming the records of a JSON file: the elements of an array, a value a line, or one object.
 
-A record that is not JSON becomes ``Broken`` and stops no other: in an array its end is found by its brackets, between
-lines by the newline. Memory holds some ``_CHUNK_RECORDS`` records and never a text longer than ``MAX_RECORD``.
+A record that is not JSON becomes ``Broken`` and stops no other: in an array its end is found by its brackets or,
+where it lost one (or a quote), by the next record that can be read; between lines by the newline. Memory holds some
+``_CHUNK_RECORDS`` records and never a text longer than a few ``MAX_RECORD``.
 """
 
 from __future__ import annotations
@@ -24,9 +25,13 @@ MAX_RECORD: Final = 4 * 1024 * 1024
 """Characters of one record, bytes of one line: a phone's is under a thousand."""
 
 _CHUNK_RECORDS: Final = 20_000
+_NEAR: Final = 65_536
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _TOKEN: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.S)
+_BETWEEN: Final = re.compile(r",\s*(?=\{)")
+"""Between two records, or two objects in one: in an object a comma is followed by a name."""
+_PAIRS: Final = ("{}", "[]")
 _MEND: Final = "copy or export it again"
 
 
@@ -141,7 +146,7 @@ class _Window:
             try:
                 value, end = _DECODER.raw_decode(self.text, self.at)
             except (ValueError, RecursionError):
-                end = _end_of(self.text, self.at)
+                end = self._end()
                 value = Broken(self.text[self.at : end])
             if (end is None or end == len(self.text)) and self.more():  # a number may go on
                 continue
@@ -151,8 +156,34 @@ class _Window:
             self.at = end
             return value if _is_utf8(source) else Broken(_readable(source))
 
+    def _end(self) -> int | None:
+        """Where the record that begins here and is not JSON ends; None where more must be read to tell.
+
+        Looks near first: a file of broken records is not searched to its end for each of them.
+        """
+        if not self._ended and len(self.text) - self.at <= MAX_RECORD:  # it may be whole, and only not read yet
+            return None
+        for upto in (self.at + _NEAR, len(self.text)):
+            following = _next_after(self.text, self.at, upto)
+            end = _end_of(self.text, self.at, upto if following is None else following + 1)
+            if end is not None or following is not None:
+                return following if end is None else end
+        whole = self.text.rstrip()
+        return len(whole) - 1 if self._ended and whole.endswith("]", self.at) else None
+
 
 _DECODER: Final = json.JSONDecoder()
+
+
+def _next_after(text: str, at: int, upto: int) -> int | None:
+    """Where a record that begins at ``at`` and has no end must end, as another follows that can be read."""
+    for between in _BETWEEN.finditer(text, at, upto):
+        try:
+            _DECODER.raw_decode(text, between.end())
+        except (ValueError, RecursionError):
+            continue
+        return between.start()
+    return None
 
 
 def _of_array(path: Path, text: _Window) -> Iterator[Any]:
@@ -216,19 +247,20 @@ def _readable(text: str) -> str:
     return as_text(text.encode("utf-8", "surrogateescape"))
 
 
-def _end_of(text: str, at: int) -> int | None:
-    """Where the element that begins at ``at`` ends, by its strings and brackets; None where the text ends first."""
-    depth = 0
-    for token in _TOKEN.finditer(text, at):
+def _end_of(text: str, at: int, upto: int) -> int | None:
+    """Where the element that begins at ``at`` ends, by its strings and brackets; None where it does not by ``upto``."""
+    inside: list[str] = []
+    for token in _TOKEN.finditer(text, at, upto):
         mark = token.group()
         if mark in "[{":
-            depth += 1
-        elif mark in "]}" and depth:
-            depth -= 1
-            if not depth:
+            inside.append(mark)
+        elif mark in "]}" and inside:
+            if inside.pop() + mark not in _PAIRS:  # one was lost
+                return None
+            if not inside:
                 return token.end()
         elif mark in ",]}":
-            if not depth:
+            if not inside:
                 return max(token.start(), at + 1)
         elif mark == '"':  # a string that does not end in what was read
             return None

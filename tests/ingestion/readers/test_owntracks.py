@@ -102,3 +102,18 @@ def test_whatever_a_message_holds_it_is_read_or_set_aside(tmp_path_factory, chan
     text = json.dumps([message(**change) for change in changes])
     found = read(tmp_path_factory.mktemp("fuzz"), text)
     assert len(found.fixes) + len(found.malformed) == len(changes)
+
+
+@pytest.mark.parametrize("between", [",", ",\n"])
+def test_a_byte_lost_anywhere_in_a_record_of_an_array_costs_that_record_alone(tmp_path, between):
+    first = 1_714_000_000
+    records = [json.dumps({"_type": "location", "tst": first + n, "lat": 50, "lon": 8, "tid": "a"}) for n in range(3)]
+    for broken in range(3):
+        for at in range(len(records[broken])):
+            damaged = [*records]
+            damaged[broken] = records[broken][:at] + records[broken][at + 1 :]
+            path = tmp_path / "a.json"
+            path.write_text(f"[{between.join(damaged)}]")
+            found = read_all(OwnTracksReader(), path)
+            whole = {datetime.fromtimestamp(first + n, UTC) for n in range(3) if n != broken}
+            assert whole <= {fix["event_time"] for fix in found.fixes}
