@@ -14,7 +14,7 @@ from ingestion.facts.sources import BATCH, Source
 from parked.schemas import FIXES, MOTION
 
 IN_MEMORY = 2_000_000
-"""A log of no more records is ordered in memory. More go through temporary files, which is about as fast."""
+"""A log of no more records is ordered in memory. More go through files, a third slower."""
 
 
 class Raw(Protocol):
