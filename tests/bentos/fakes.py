@@ -17,6 +17,7 @@ from parked.errors import ConflictError, NotFoundError
 from parked.model_card import ModelCard
 from parked.pointer import Pointer, write_pointer
 from parked.settings import Settings
+from parked.worker_status import live_workers, workers_dir
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 NOW_US = to_us(NOW)
@@ -188,3 +189,8 @@ def until(true: Callable[[], bool], timeout_s: float = 15) -> None:
     while not true():
         assert time.monotonic() < end, "did not happen in time"
         time.sleep(0.02)
+
+
+def answering(settings: Settings, generation: int = 1) -> set[int]:
+    """Pids of the home's live workers that answer with this generation."""
+    return {one.pid for one in live_workers(workers_dir(settings)) if one.generation == generation}

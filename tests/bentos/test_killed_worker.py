@@ -13,18 +13,14 @@ import httpx
 
 from bentos.launch import ServerHandle, start_server
 from bentos.metric_files import forget_dead
-from parked.worker_status import live_workers, workers_dir
 from tests.bentos.conftest import FAKE_SERVICE
-from tests.bentos.fakes import publish, settings_in, until, write_model
+from tests.bentos.fakes import answering, publish, settings_in, until, write_model
 
 
 def test_a_killed_workers_gauges_go_and_its_counts_stay(tmp_path: Path) -> None:
     settings = settings_in(tmp_path, pointer_poll_s=0.05)
     publish(settings, write_model(settings, "v1"), 1)
     with start_server(settings, port=0, workers=2, service=FAKE_SERVICE) as server:
-
-        def pids() -> set[int]:
-            return {worker.pid for worker in live_workers(workers_dir(settings)) if worker.generation == 1}
 
         def metrics() -> str:
             return httpx.get(f"{server.url}/metrics", timeout=10).text
@@ -38,8 +34,8 @@ def test_a_killed_workers_gauges_go_and_its_counts_stay(tmp_path: Path) -> None:
                 for name, value in re.findall(r"^(parked_\S+_(?:total|count|bucket)\S*) (\S+)$", metrics(), re.M)
             }
 
-        until(lambda: len(pids()) == 2, 60)
-        before = pids()
+        until(lambda: len(answering(settings)) == 2, 60)
+        before = answering(settings)
         assert shown() == before
         for _ in range(60):  # on connections of their own, so that both have something to lose
             httpx.post(f"{server.url}/where_parked", json={"device_id": "phone-jam"}, timeout=10)
@@ -48,8 +44,8 @@ def test_a_killed_workers_gauges_go_and_its_counts_stay(tmp_path: Path) -> None:
         counts = counted()
         victim = min(before)
         os.kill(victim, signal.SIGKILL)
-        until(lambda: len(pids() - {victim}) == 2, 60)
-        assert shown() == pids()
+        until(lambda: len(answering(settings) - {victim}) == 2, 60)
+        assert shown() == answering(settings)
         assert victim not in shown()
         after = counted()
         assert {name: value for name, value in counts.items() if after.get(name, 0) < value} == {}

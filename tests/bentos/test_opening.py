@@ -20,8 +20,8 @@ from bentos.ports import FeatureSource
 from bentos.runtime import Runtime
 from parked.clock import fixed_clock
 from parked.settings import Settings
-from parked.worker_status import WorkerStatus, live_workers, process_started, workers_dir, write_status
-from tests.bentos.fakes import NOW, FakeLabels, FakeSource, publish, settings_in, until, write_model
+from parked.worker_status import WorkerStatus, process_started, workers_dir, write_status
+from tests.bentos.fakes import NOW, FakeLabels, FakeSource, answering, publish, settings_in, until, write_model
 from tests.bentos.load import Load
 
 SLOW_SERVICE = "tests.bentos.slow_server:WhereYouParked"
@@ -31,16 +31,12 @@ def test_a_killed_workers_successor_turns_nobody_away_whom_its_sibling_answers(t
     settings = settings_in(tmp_path, pointer_poll_s=0.05)
     publish(settings, write_model(settings, "v1"), 1)
     with start_server(settings, port=0, workers=2, service=SLOW_SERVICE) as server:
-
-        def ready() -> set[int]:
-            return {worker.pid for worker in live_workers(workers_dir(settings)) if worker.generation == 1}
-
         server.wait_ready(60)
         with Load(server.url, keeping=2, renewing=4) as load:
-            until(lambda: len(ready()) == 2, 60)
-            victim = min(ready())
+            until(lambda: len(answering(settings)) == 2, 60)
+            victim = min(answering(settings))
             os.kill(victim, signal.SIGKILL)
-            until(lambda: len(ready() - {victim}) == 2, 60)
+            until(lambda: len(answering(settings) - {victim}) == 2, 60)
             answered = load.seen.answered
             until(lambda: load.seen.answered > answered + 50)
         assert set(load.seen.statuses) == {200}
