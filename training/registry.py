@@ -11,9 +11,8 @@ are counted over all of them.
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +24,7 @@ from sqlalchemy.orm import Session
 
 from parked.clock import Clock
 from parked.errors import ConflictError, NotFoundError
+from parked.locks import locked
 from parked.model_card import ModelCard
 from parked.opsdb.engine import transaction
 from parked.opsdb.tables import ModelStateChange, ModelVersion, Publish
@@ -324,11 +324,6 @@ def _record(row: ModelVersion, changes: Sequence[ModelStateChange] = ()) -> Mode
     )
 
 
-@contextmanager
-def _one_at_a_time(settings: Settings) -> Iterator[None]:
+def _one_at_a_time(settings: Settings) -> AbstractContextManager[None]:
     """Publishers of one home take turns, so that a slower one never puts an older pointer over a newer."""
-    lock = settings.home / "published.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+    return locked(settings.home / "published.lock")

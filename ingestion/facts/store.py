@@ -8,10 +8,9 @@ beside them. The log is written last: what is there fits together, whenever a pr
 
 from __future__ import annotations
 
-import fcntl
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +26,7 @@ from ingestion.facts.rules import Rules, named_rules
 from ingestion.facts.writer import STORED, FactsWriter
 from parked.errors import ConflictError, InputError
 from parked.files import PARQUET_DAMAGE, atomic_path, sha256_of, write_text
+from parked.locks import locked
 from parked.settings import FIRST_RULES, Settings
 
 _ENGINE, _RULES, _RULES_TEXT = b"parked.engine", b"parked.rules", b"parked.rules.json"
@@ -181,14 +181,13 @@ def rules_named(settings: Settings, text: str | None = None) -> Rules:
     return named_rules(text or settings.rules, lambda version: kept_rules(settings, version))
 
 
-@contextmanager
-def writing(settings: Settings, rules: Rules) -> Iterator[None]:
+def writing(settings: Settings, rules: Rules) -> AbstractContextManager[None]:
     """The right to replace a version's log, held by one process at a time (others wait)."""
-    folder = settings.facts_dir / rules.version
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # released by the system even where we are killed
-        yield
+    return locked(_lock(settings.facts_dir / rules.version))
+
+
+def _lock(folder: Path) -> Path:
+    return folder / ".lock"
 
 
 def forget(settings: Settings, device: str) -> int:
@@ -198,8 +197,7 @@ def forget(settings: Settings, device: str) -> int:
     """
     gone = 0
     for path in sorted(settings.facts_dir.glob("*/facts.parquet")):
-        with (path.parent / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(_lock(path.parent)):
             for file in path.parent.glob("checkpoint-*.bin"):
                 file.unlink(missing_ok=True)
             facts = read_table(path, "facts")

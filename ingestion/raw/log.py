@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from ingestion.raw.scan import receipts, received_earlier, scan
 from ingestion.raw.segments import EARLIER, Segment, orphans
 from ingestion.readers.port import Batch
 from parked.clock import Clock
+from parked.locks import locked
 from parked.opsdb.engine import transaction
 from parked.opsdb.tables import IngestionRun, QuarantinedRecord, QuarantineRetry, RawSegment
 from parked.settings import Settings
@@ -132,9 +132,7 @@ class RawLog:
         """Be the only writer while the block runs, after clearing away what a writer that died left; what the log
         holds is forgotten where the block raises, since it may remember records that never came to be.
         """
-        self.raw_dir.mkdir(parents=True, exist_ok=True)
-        with (self.raw_dir / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # released by the system even where we are killed
+        with locked(self.raw_dir / ".lock"):
             self._recover(clock())
             try:
                 yield self._refreshed()
