@@ -69,7 +69,7 @@ def as_utc_us(column: pa.Array) -> pa.Array:
     if column.type.unit == "ns":
         return pc.divide(counts, 1_000).cast(TIME)
     factor = _US_PER[column.type.unit]
-    return pc.multiply(_held(counts, factor), factor).cast(TIME)
+    return pc.multiply(held(counts, FIRST_US // factor, LAST_US // factor), factor).cast(TIME)
 
 
 def in_calendar(times: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -78,9 +78,9 @@ def in_calendar(times: pa.ChunkedArray) -> pa.ChunkedArray:
     span = pc.min_max(counts)
     if span["min"].as_py() is None or FIRST_US <= span["min"].as_py() <= span["max"].as_py() <= LAST_US:
         return times
-    return _held(counts, 1).cast(times.type)
+    return held(counts, FIRST_US, LAST_US).cast(times.type)
 
 
-def _held(counts: Any, factor: int) -> Any:
-    held = pc.min_element_wise(counts, LAST_US // factor, skip_nulls=False)
-    return pc.max_element_wise(held, FIRST_US // factor, skip_nulls=False)
+def held(values: Any, first: Any, last: Any) -> Any:
+    """An Arrow column whose values before ``first`` are that, and those after ``last`` that; nulls stay."""
+    return pc.max_element_wise(pc.min_element_wise(values, last, skip_nulls=False), first, skip_nulls=False)

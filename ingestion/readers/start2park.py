@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingestion.readers.csvfile import TextRows, header_of, rows_again, text_batches
-from ingestion.readers.parsing import cast_cells, numbers
+from ingestion.readers.parsing import cast_cells, held, numbers
 from ingestion.readers.port import CANDIDATE_FIXES, Batch, Kept, Malformed
 from ingestion.readers.reasons import Reason
 from parked.errors import InputError
@@ -98,7 +98,7 @@ def _batch(rows: TextRows, device: str | None, *, alone: bool = False) -> Batch:
 
     local, unreadable = cast_cells(text["time"], pa.timestamp("us"))
     note(unreadable, Reason.BAD_TIME, "time")
-    local = pc.max_element_wise(pc.min_element_wise(local, _LAST, skip_nulls=False), _FIRST, skip_nulls=False)
+    local = held(local, _FIRST, _LAST)
     utc = to_utc(local.to_pandas(), text["TripID"].to_pandas())
     never = utc.isna().to_numpy() & ~np.asarray(pc.is_null(local).to_numpy(zero_copy_only=False), dtype=np.bool_)
     note(never, Reason.LOCAL_TIME_SKIPPED, "time")
