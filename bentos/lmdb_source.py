@@ -151,7 +151,6 @@ class LmdbSource(FeatureSource):
         if packed is None:
             packed = self._packed[scorer] = PackedScorer(scorer, scorer.trees, self._fields)
         fresh: list[bool] = []
-        names: list[bytes] = []
         devices: list[bytes] = []
         candidates: list[bytes] = []
         places: list[bytes] = []
@@ -161,7 +160,6 @@ class LmdbSource(FeatureSource):
             if device_id != before:
                 before, name = device_id, device_id.encode()
                 owner = b"%d:%b" % (len(name), name)
-                names.append(name)
                 devices.append(row)
             where = cell.encode()
             candidates.append(candidate_id.encode())
@@ -171,6 +169,7 @@ class LmdbSource(FeatureSource):
         if all(devices):
             rows = [devices, *self._rows.stored((self._candidates, candidates), (self._places, places))]
         else:
+            names = [key.device_id.encode() for key, new in zip(keys, fresh, strict=True) if new]
             wanted = (self._devices, names), (self._candidates, candidates), (self._places, places)
             rows = self._rows.stored(*wanted)
         told = packed.evaluate(rows, fresh, [key[3] for key in keys])
