@@ -29,8 +29,9 @@ log = structlog.get_logger(__name__)
 MODELS: Final = 4
 """Models kept loaded for explaining; a past answer may be of one that is no longer champion."""
 
-PIECE: Final = 200
-"""Candidates explained at once: what CatBoost prepares for each call costs as much as a hundred of them."""
+AT_MOST: Final = 100
+"""Candidates explained in one answer. A batch may have weighed three thousand: with all their reasons in words that
+would be 50 MB, at a second's work, which beside full load is more than a request may take."""
 
 SMALL: Final = 1e-9
 """Log-odds below this did nothing."""
@@ -62,21 +63,19 @@ class Explainer:
     def explain(self, request: ExplainRequest, grant: Grant) -> bytes:
         """Why the answer was given, for the candidates of devices that ``grant`` is for: an ``ExplainAnswer`` as JSON.
 
-        A few candidates at a time: no call holds the interpreter for long, who answers meanwhile takes it in between.
+        Of a large batch ``AT_MOST`` candidates, ``more`` says how many follow: no call holds the interpreter for long.
 
         Raises UnknownAnswerError (also where its model is gone or damaged), NotReadyError, and InternalError where the
         model does not give the answered probabilities again.
         """
-        logged = self._answers.find(request.answer_id, grant.allows)
+        logged = self._answers.find(request.answer_id, _of(request, grant), skip=request.skip, at_most=AT_MOST)
         scorer = self.scorer(logged.model_tag)
-        told = []
-        for start in range(0, len(logged.candidates), PIECE):
-            piece = logged.candidates[start : start + PIECE]
-            if scorer.score([one.features for one in piece]) != [one.probability for one in piece]:
-                self._load.cache_clear()  # what is not the model that answered is not kept in its place
-                raise InternalError(f"answer {logged.answer_id}: {logged.model_tag} gives other probabilities now")
-            rows = zip(piece, shap_values(scorer, piece), strict=True)
-            told += [to_json(explained(scorer, one, values)) for one, values in rows]
+        asked = logged.candidates
+        if scorer.score([one.features for one in asked]) != [one.probability for one in asked]:
+            self._load.cache_clear()  # what is not the model that answered is not kept in its place
+            raise InternalError(f"answer {logged.answer_id}: {logged.model_tag} gives other probabilities now")
+        rows = zip(asked, shap_values(scorer, asked), strict=True)
+        told = [to_json(explained(scorer, one, values)) for one, values in rows]
         answer = ExplainAnswer(
             answer_id=logged.answer_id,
             answered_at=logged.answered_at,
@@ -85,6 +84,7 @@ class Explainer:
             model=ModelRef(tag=logged.model_tag, generation=logged.generation),
             rules_version=logged.rules_version,
             reproduced=True,
+            more=logged.more,
             candidates=[],
         )
         head = answer.model_dump_json().encode().removesuffix(b"]}")  # candidates come last
@@ -101,6 +101,12 @@ class Explainer:
             raise UnknownAnswerError("the model that gave this answer is damaged where it is kept") from None
 
 
+def _of(request: ExplainRequest, grant: Grant) -> Callable[[str], bool]:
+    """Whether a device's candidates are asked about by who may ask."""
+    asked = request.device_id
+    return grant.allows if asked is None else lambda device_id: device_id == asked and grant.allows(device_id)
+
+
 def shap_values(scorer: Scorer, candidates: Sequence[LoggedCandidate]) -> list[list[float]]:
     """Per candidate: one value per feature of the card, then the expected margin; calibrated log-odds.
 
@@ -108,6 +114,8 @@ def shap_values(scorer: Scorer, candidates: Sequence[LoggedCandidate]) -> list[l
     """
     import catboost
 
+    if not candidates:
+        return []
     card = scorer.card
     pool = catboost.Pool(
         [scorer.encode(candidate.features) for candidate in candidates],

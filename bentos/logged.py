@@ -49,6 +49,8 @@ class LoggedAnswer:
     generation: int
     rules_version: str
     candidates: tuple[LoggedCandidate, ...]
+    more: int = 0
+    """Candidates of it that follow these and were not read."""
 
 
 class AnswerLog:
@@ -61,8 +63,11 @@ class AnswerLog:
         self._clock = clock
         self._settle = timedelta(seconds=flush_s) + timedelta(seconds=3)
 
-    def find(self, answer_id: str, allows: Callable[[str], bool]) -> LoggedAnswer:
-        """The answer, with the candidates of the devices that ``allows`` lets through.
+    def find(
+        self, answer_id: str, allows: Callable[[str], bool], *, skip: int = 0, at_most: int | None = None
+    ) -> LoggedAnswer:
+        """The answer, with the candidates of the devices that ``allows`` lets through: ``at_most`` so many (None: all),
+        after the first ``skip``. What is not asked for of a large batch costs nothing.
 
         Raises UnknownAnswerError, also where it is only of other devices; NothingWeighedError; NotReadyError where it
         may still be on its way into the log (another worker gave it a moment ago).
@@ -82,12 +87,14 @@ class AnswerLog:
             if recent:
                 raise NotReadyError("this answer is not in the log yet; ask again in a few seconds")
             raise UnknownAnswerError()
-        # A few at a time: Arrow holds the interpreter meanwhile, which who answers wants, too.
-        few = rows.to_batches(max_chunksize=64)
-        mine = [row for batch in few for row in batch.to_pylist() if allows(row["device_id"])]
+        devices = rows["device_id"].to_pylist()
+        allowed = {device_id for device_id in set(devices) if allows(device_id)}
+        mine = [at for at, device_id in enumerate(devices) if device_id in allowed]
         if not mine:
             raise UnknownAnswerError()
-        return _answer(mine)
+        told = mine[skip:] if at_most is None else mine[skip : skip + at_most]
+        few = rows.take(told or mine[:1])
+        return _answer(_read(few), len(told), more=max(0, len(mine) - skip - len(told)))
 
     def _rows(self, answer_id: str, at_us: int) -> pa.Table | None:
         for part in self._parts(at_us):
@@ -134,7 +141,13 @@ def fed(row: Mapping[str, Any]) -> Mapping[str, Any]:
     return {name.removeprefix(FED): value for name, value in row.items() if name.startswith(FED)}
 
 
-def _answer(rows: list[dict[str, Any]]) -> LoggedAnswer:
+def _read(rows: pa.Table) -> list[dict[str, Any]]:
+    # A few at a time: Arrow holds the interpreter meanwhile, which who answers wants, too.
+    return [row for batch in rows.to_batches(max_chunksize=64) for row in batch.to_pylist()]
+
+
+def _answer(rows: list[dict[str, Any]], count: int, *, more: int) -> LoggedAnswer:
+    """The answer that ``rows`` (at least one) are of, with the candidates of the first ``count``."""
     one = rows[0]
     candidates = [
         LoggedCandidate(
@@ -145,7 +158,7 @@ def _answer(rows: list[dict[str, Any]]) -> LoggedAnswer:
             row["asked_at"],
             fed(row),
         )
-        for row in rows
+        for row in rows[:count]
     ]
     return LoggedAnswer(
         one["answer_id"],
@@ -155,4 +168,5 @@ def _answer(rows: list[dict[str, Any]]) -> LoggedAnswer:
         one["generation"],
         one["rules_version"],
         tuple(candidates),
+        more,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from bentos.messages import Answer, Identifier, ModelRef, Moment, Question
 
@@ -13,10 +13,19 @@ AnswerId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 """As an answer's ``answer_id`` says."""
 
 
+def _whole(told: object) -> object:
+    """100.0 is an integer to JSON Schema, but no int to Python."""
+    return int(told) if isinstance(told, float) and told.is_integer() else told
+
+
 class ExplainRequest(Question):
     """Why was this answered?"""
 
     answer_id: AnswerId = Field(examples=["0647f3a2c1d80012ab34cd56ef789012"])
+    device_id: Identifier | None = Field(default=None, description="of a batch, this phone's candidates alone")
+    skip: Annotated[int, BeforeValidator(_whole)] = Field(
+        default=0, ge=0, le=100_000, description="candidates to leave out, the first ones of the answer"
+    )
 
 
 class Reason(Answer):
@@ -54,9 +63,11 @@ class ExplainAnswer(Answer):
     model: ModelRef
     rules_version: str
     reproduced: Literal[True] = Field(
-        description="the model gave exactly the answered probabilities again, bit for bit; without that, no explanation"
+        description="the model gave exactly the answered probabilities of these candidates again, bit for bit; without "
+        "that, no explanation"
     )
-    candidates: list[Explained] = Field(description="newest first")
+    more: int = Field(description="candidates of the answer that follow; ask again with skip, or for one device_id")
+    candidates: list[Explained] = Field(description="in the answer's order, a phone's newest first; 100 at most")
 
 
 class ActualSpot(Question):

@@ -121,7 +121,11 @@ EXAMPLES: Final[dict[type[BaseModel], dict[str, Any]]] = {
         "wrong": {"answer_id": _ID, "wrong": True},
     },
     CorrectAnswer: {"stored": {"stored": True, "labels": ["not_parked", "parked"], "duplicate": False}},
-    ExplainRequest: {"an answer": {"answer_id": _ID}},
+    ExplainRequest: {
+        "an answer": {"answer_id": _ID},
+        "one phone of a batch": {"answer_id": _ID, "device_id": "phone-0042"},
+        "the next of a large batch": {"answer_id": _ID, "skip": 100},
+    },
     ExplainAnswer: {
         "explained": {
             "answer_id": _ID,
@@ -131,6 +135,7 @@ EXAMPLES: Final[dict[type[BaseModel], dict[str, Any]]] = {
             "model": _MODEL,
             "rules_version": "v1",
             "reproduced": True,
+            "more": 0,
             "candidates": [
                 {
                     "device_id": "phone-0042",

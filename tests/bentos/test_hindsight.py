@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from bentos import explain
 from bentos.answer_id import answer_ids
 from bentos.corrections import Corrections
-from bentos.explain import Explainer
+from bentos.explain import Explainer, shap_values
 from bentos.logged import AnswerLog, LoggedAnswer, LoggedCandidate
-from bentos.messages_explain import CorrectRequest, ExplainAnswer, ExplainRequest
-from bentos.scorer import load_scorer, model_dir_of
-from parked.clock import fixed_clock
+from bentos.messages_explain import CorrectRequest, ExplainAnswer, Explained, ExplainRequest
+from bentos.scorer import Scorer, load_scorer, model_dir_of
+from parked.clock import fixed_clock, to_us
 from parked.errors import ConflictError
 from parked.opsdb.engine import open_database
 from parked.opsdb.labels import read_labels
+from parked.predictions import features_json
+from parked.schemas import PREDICTIONS
 from parked.tokens import EVERYTHING
 from tests.bentos.conftest import Served, until
-from tests.bentos.fakes import NOW, publish, write_model
+from tests.bentos.fakes import NOW, publish, settings_in, write_model
 
 LONG_AGO = answer_ids(fixed_clock(NOW.replace(year=2020)))
 
@@ -78,21 +84,77 @@ def test_a_batch_is_explained_too(client: httpx.Client) -> None:
     assert {c["device_id"] for c in told["candidates"]} == {"phone-jam", "phone-driving"}
 
 
-def test_an_explanation_is_the_same_in_however_many_pieces_and_leaves_nothing_to_who_answers(
+def test_a_large_batch_is_explained_a_part_at_a_time_until_nothing_is_left(
     served: Served, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scored = client.post("/score", json={"device_ids": ["phone-jam", "phone-parked", "phone-driving"]}).json()
-    request = ExplainRequest(answer_id=scored["answer_id"])
-    whole = client.post("/explain", json={"answer_id": scored["answer_id"]}).content
+    answer_id = scored["answer_id"]
+    whole = client.post("/explain", json={"answer_id": answer_id}).content
     told = ExplainAnswer.model_validate_json(whole)
-    assert len(told.candidates) == 4
+    assert (len(told.candidates), told.more) == (4, 0)
     assert told.model_dump_json().encode() == whole
     settings = served.settings
     answers = AnswerLog(settings.predictions_dir, lambda: None, fixed_clock(NOW), flush_s=2.0)
     explainer = Explainer(answers, lambda tag: load_scorer(model_dir_of(settings, tag), tag))
-    for piece in (1, 3, 4, 100):
-        monkeypatch.setattr(explain, "PIECE", piece)
-        assert explainer.explain(request, EVERYTHING) == whole
+    for at_most in (1, 3, 4, 100):
+        monkeypatch.setattr(explain, "AT_MOST", at_most)
+        found: list[Explained] = []
+        more = 4
+        while more:
+            request = ExplainRequest(answer_id=answer_id, skip=len(found))
+            part = ExplainAnswer.model_validate_json(explainer.explain(request, EVERYTHING))
+            assert len(part.candidates) == min(at_most, more)
+            more = part.more
+            found += part.candidates
+            assert len(found) + more == 4
+        assert found == told.candidates
+
+
+def test_of_a_batch_one_phone_alone_is_explained_and_no_more_than_there_are(client: httpx.Client) -> None:
+    scored = client.post("/score", json={"device_ids": ["phone-jam", "phone-parked", "phone-driving"]}).json()
+    asked = {"answer_id": scored["answer_id"]}
+    whole = client.post("/explain", json=asked).json()
+    one = client.post("/explain", json=asked | {"device_id": "phone-parked"}).json()
+    assert one == whole | {"candidates": [c for c in whole["candidates"] if c["device_id"] == "phone-parked"]}
+    assert code(client.post("/explain", json=asked | {"device_id": "phone-new"})) == (404, "unknown_answer")
+    for past in (4, 4.0):  # to JSON Schema both are integers
+        assert client.post("/explain", json=asked | {"skip": past}).json() == whole | {"candidates": []}
+    for wrong in (-1, 0.5, "4", True, 1e300):
+        assert code(client.post("/explain", json=asked | {"skip": wrong})) == (422, "invalid_request")
+
+
+def test_of_three_thousand_candidates_those_not_told_are_not_even_weighed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """51 MB in a second's work beside which nobody waits; what is told, is told with its own probability."""
+    settings = settings_in(tmp_path)
+    scorer = load_scorer(model_dir_of(settings, write_model(settings, "v1")))
+    fed = [{"walked_m": float(i % 150), "followed_by": "foot", "age_s": float(i)} for i in range(3000)]
+    probabilities = scorer.score(fed)
+    answer_id = answer_ids(fixed_clock(NOW))(True)
+    shared = {"answer_id": answer_id, "answered_at": NOW, "asked_at": NOW, "state": "score", "rules_version": "v1"}
+    rows = [
+        shared | {"device_id": f"phone-{i // 3}", "candidate_id": f"{i}", "rank": i % 3, "probability": probability,
+                  "model_tag": scorer.tag, "generation": 1, "features": features_json(values)}
+        for i, (values, probability) in enumerate(zip(fed, probabilities, strict=True))
+    ]  # fmt: skip
+    part = tmp_path / f"date={NOW.date()}" / f"{to_us(NOW)}-1.parquet"
+    part.parent.mkdir()
+    pq.write_table(pa.Table.from_pylist(rows, schema=PREDICTIONS), part)
+    weighed: list[int] = []
+
+    def counted(of: Scorer, candidates: Sequence[LoggedCandidate]) -> list[list[float]]:
+        weighed.append(len(candidates))
+        return shap_values(of, candidates)
+
+    monkeypatch.setattr(explain, "shap_values", counted)
+    explainer = Explainer(AnswerLog(tmp_path, lambda: None, fixed_clock(NOW), flush_s=2.0), lambda _tag: scorer)
+    told = explainer.explain(ExplainRequest(answer_id=answer_id, skip=50), EVERYTHING)
+    answer = ExplainAnswer.model_validate_json(told)
+    assert weighed == [len(answer.candidates)] == [explain.AT_MOST]
+    assert answer.more == 3000 - 50 - explain.AT_MOST
+    assert [c.probability for c in answer.candidates] == probabilities[50 : 50 + explain.AT_MOST]
+    assert len(told) < 1_000_000
 
 
 def test_an_answer_of_a_model_since_replaced_is_explained_by_that_model(served: Served, client: httpx.Client) -> None:
