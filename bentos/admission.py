@@ -3,7 +3,8 @@
 libuv takes one connection at each turn of the loop, and between two turns answers all it has: of 128 clients that come
 together the last waits for eight thousand answers. So whoever is in the queue is let in whenever somebody knocks. Where
 several workers hear the same knock, the quickest would take everyone (seen: sixteen connections, all in one of two
-workers): so each waits before it opens, the longer the more it has.
+workers): so each waits before it opens, the longer the more it has. There are never more than files may be open
+(``bentos.open_files``).
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ import socket
 from typing import Any, Final
 
 import structlog
+
+from bentos.full import Refusing, make_room
+from bentos.open_files import room
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +30,8 @@ _WAIT_S: Final = 0.0001
 _LONGEST_WAIT_S: Final = 0.003
 _NO_ROOM_S: Final = 0.1
 """Until one more is tried, where the last could not be taken."""
+_FULL_S: Final = 0.05
+"""Until it is looked again who could go, where nobody could."""
 _LOOK_S: Final = 0.005
 
 
@@ -39,6 +45,9 @@ class Admission:
         self._server: Any = None
         self._sockets: list[socket.socket] = []
         self._coming: set[asyncio.Task[Any]] = set()
+        self._room = 0
+        self._look_again_s = 0.0
+        self._refusing = Refusing(loop)
 
     async def watch(self, server: Any) -> None:
         """Begin once a ``uvicorn.Server`` listens; returns at once where it never will."""
@@ -57,6 +66,7 @@ class Admission:
                 self._sockets.append(ours)
                 self._hear(ours)
             its.close()
+        self._room = room()
 
     def close(self) -> None:
         """Take nobody any more."""
@@ -70,7 +80,7 @@ class Admission:
             self._loop.add_reader(ours.fileno(), self._knocked, ours)
 
     def _knocked(self, ours: socket.socket) -> None:
-        has = len(self._server.server_state.connections) + len(self._coming)
+        has = self._has()
         if self._alone or not has:
             self._take(ours)
             return
@@ -93,10 +103,29 @@ class Admission:
                 self._loop.remove_reader(ours.fileno())
                 self._loop.call_later(_NO_ROOM_S, self._hear, ours)
                 return
+            full = self._has() >= self._room
+            if full and not self._makes_room():
+                self._refusing.refuse(connection)
+                continue
             accepted = self._loop.connect_accepted_socket(self._protocol, connection, ssl=self._server.config.ssl)
             coming = self._loop.create_task(accepted)
             self._coming.add(coming)
             coming.add_done_callback(self._came)
+            if full:
+                return  # who goes is gone by the loop's next turn
+
+    def _has(self) -> int:
+        return len(self._server.server_state.connections) + len(self._coming)
+
+    def _makes_room(self) -> bool:
+        """Whether somebody goes for one more to come. Where nobody can, it is not looked again for a moment."""
+        now_s = self._loop.time()
+        if now_s < self._look_again_s:
+            return False
+        if make_room(self._server.server_state.connections, now_s):
+            return True
+        self._look_again_s = now_s + _FULL_S
+        return False
 
     def _protocol(self) -> asyncio.BaseProtocol:
         """As ``uvicorn.Server.startup`` makes one."""

@@ -258,6 +258,10 @@ class Protocol(HttpToolsProtocol):
         if self._refusal is not None:
             self._refuse(self._refusal)
 
+    def silent_since(self) -> float | None:
+        """Since when nothing is asked here, in the loop's seconds; None while a question waits for its answer."""
+        return None if self._asks() and not self._end.begun else self._silence.since
+
     def _asks(self) -> bool:
         self._short.rounds.hurry(self)
         return self._heading or not (self.cycle is None or self.cycle.response_complete)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import sys
 
+from bentos.open_files import raise_limit
+
 
 def main() -> None:
     """See the module."""
     from bentoml._internal.configuration.containers import BentoMLContainer
     from bentoml_cli.cli import cli
 
+    raise_limit()
     folder = sys.argv.pop(1)
     BentoMLContainer.prometheus_multiproc_dir.set(folder)
     cli()
