@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 from gpxpy.gpx import GPXException
 from gpxpy.gpxfield import parse_time
 
-from ingestion.readers.port import Batch, Kept
+from ingestion.readers.port import BATCH_TEXT, Batch, Kept
 from ingestion.readers.reasons import Reason
 from ingestion.readers.records import BadRecordError, Collector
 from ingestion.readers.source import head_of, opened
@@ -49,14 +49,14 @@ class GpxReader:
     def read(self, path: Path, *, device: str | None = None) -> Iterator[Batch]:
         """Batches of some thousand points."""
         name = self.device_of(path, device)
-        start = 0
+        start = before = 0
         chunk: list[ElementTree.Element] = []
-        for element in _track_points(path):
+        for element, read in _track_points(path):
             chunk.append(element)
-            if len(chunk) == _CHUNK_POINTS:
+            if len(chunk) == _CHUNK_POINTS or read - before >= BATCH_TEXT:
                 yield _batch(chunk, start, name)
                 start += len(chunk)
-                chunk = []
+                chunk, before = [], read
         if not start and not chunk:
             raise InputError(f"{path}: no track points", mend="export the track, not only waypoints or a route")
         yield _batch(chunk, start, name)
@@ -66,8 +66,8 @@ class GpxReader:
         return _batch([ElementTree.fromstring(one.payload) for one in kept], 0, self.device_of(Path(source), device))
 
 
-def _track_points(path: Path) -> Iterator[ElementTree.Element]:
-    """Every ``trkpt``, whole; nothing else is kept in memory.
+def _track_points(path: Path) -> Iterator[tuple[ElementTree.Element, int]]:
+    """Every ``trkpt``, whole, and how many bytes were read by then; nothing else is kept in memory.
 
     Raises InputError for XML that is not well-formed or has a document type (entities may explode), and for one
     element larger than ``MAX_ELEMENT``.
@@ -83,10 +83,11 @@ def _track_points(path: Path) -> Iterator[ElementTree.Element]:
     decode = codecs.getincrementaldecoder("utf-8-sig")("backslashreplace").decode
     parser: Any = ElementTree.XMLPullParser(("start", "end"))
     open_elements: list[ElementTree.Element] = []
-    silent = 0
+    silent = read = 0
     try:
         with opened(path) as stream:
             while data := stream.read(_READ_BYTES):
+                read += len(data)
                 parser.feed(decode(data) if as_utf8 else data)
                 ended = False
                 for event, element in parser.read_events():
@@ -100,7 +101,7 @@ def _track_points(path: Path) -> Iterator[ElementTree.Element]:
                     if any(_is_point(outer) for outer in open_elements):
                         continue
                     if _is_point(element):
-                        yield element
+                        yield element, read
                     if open_elements:
                         open_elements[-1].remove(element)
                 silent = 0 if ended else silent + len(data)

@@ -2,7 +2,7 @@
 
 A record that is not JSON becomes ``Broken`` and stops no other: in an array its end is found by its brackets or,
 where it lost one (or a quote), by the next record that can be read; between lines by the newline. Memory holds some
-``_CHUNK_RECORDS`` records and never a text longer than a few ``MAX_RECORD``.
+``_CHUNK_RECORDS`` records, or of long ones ``BATCH_TEXT``, and never a text longer than a few ``MAX_RECORD``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from ingestion.readers.lines import HOPELESS, TooLong, as_text, line_blocks
-from ingestion.readers.port import Batch, Kept
+from ingestion.readers.port import BATCH_TEXT, Batch, Kept
 from ingestion.readers.records import Broken, Collector
 from ingestion.readers.source import opened
 from parked.errors import InputError
@@ -33,6 +33,9 @@ _BETWEEN: Final = re.compile(r",\s*(?=\{)")
 """Between two records, or two objects in one: in an object a comma is followed by a name."""
 _PAIRS: Final = ("{}", "[]")
 _MEND: Final = "copy or export it again"
+
+_Sized = tuple[Any, int]
+"""A record, and how long its text was."""
 
 
 class JsonReader(ABC):
@@ -75,17 +78,18 @@ def json_records(path: Path) -> Iterator[list[Any]]:
         if not text.next():
             raise InputError(f"{path}: empty", mend="give a file with records")
         records = _of_array(path, text) if text.next() == "[" else _of_lines(text)
-        good = count = 0
+        good = count = held = 0
         chunk: list[Any] = []
-        for record in records:
+        for record, size in records:
             chunk.append(record)
             count += 1
+            held += size
             good += not isinstance(record, Broken)
             if not good and count >= HOPELESS:
                 raise InputError(f"{path}: not JSON (none of its first {HOPELESS:,} records)", mend=_MEND)
-            if len(chunk) == _CHUNK_RECORDS:
+            if len(chunk) == _CHUNK_RECORDS or held >= BATCH_TEXT:
                 yield chunk
-                chunk = []
+                chunk, held = [], 0
         if not count:
             raise InputError(f"{path}: holds no records", mend="give a file with records")
         if not good:
@@ -108,6 +112,8 @@ class _Window:
     def __init__(self, path: Path, stream: IO[bytes]) -> None:
         self.path, self.stream = path, stream
         self.text, self.at = "", 0
+        self.size = 0
+        """characters of the last value"""
         self._decode = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape").decode
         self._ended = False
 
@@ -153,7 +159,7 @@ class _Window:
             if end is None:
                 raise InputError(f"{self.path}: not JSON (cut off inside a record)", mend=_MEND)
             source = self.text[self.at : end]
-            self.at = end
+            self.at, self.size = end, len(source)
             return value if _is_utf8(source) else Broken(_readable(source))
 
     def _end(self) -> int | None:
@@ -186,7 +192,7 @@ def _next_after(text: str, at: int, upto: int) -> int | None:
     return None
 
 
-def _of_array(path: Path, text: _Window) -> Iterator[Any]:
+def _of_array(path: Path, text: _Window) -> Iterator[_Sized]:
     text.at += 1
     if text.next() == "]":
         text.at += 1
@@ -194,7 +200,8 @@ def _of_array(path: Path, text: _Window) -> Iterator[Any]:
         while True:
             if not text.next():
                 raise InputError(f"{path}: not JSON (its array never ends)", mend=_MEND)
-            yield text.value()
+            value = text.value()
+            yield value, text.size
             mark = text.next()
             if mark not in (",", "]", ""):  # two values without a comma: what follows the first is none
                 continue
@@ -205,7 +212,7 @@ def _of_array(path: Path, text: _Window) -> Iterator[Any]:
         raise InputError(f"{path}: not JSON (something follows its array)", mend=_MEND)
 
 
-def _of_lines(text: _Window) -> Iterator[Any]:
+def _of_lines(text: _Window) -> Iterator[_Sized]:
     """A value a line; or, where the first line is none, the whole as one value if it is short enough."""
     first, _, _ = text.text[text.at :].partition("\n")
     if isinstance(record_of(first), Broken):
@@ -214,7 +221,7 @@ def _of_lines(text: _Window) -> Iterator[Any]:
         if len(text.text) - text.at <= MAX_RECORD:
             whole = record_of(text.text[text.at :])
             if not isinstance(whole, Broken):
-                yield whole if _is_utf8(text.text) else Broken(_readable(text.text))
+                yield whole if _is_utf8(text.text) else Broken(_readable(text.text)), len(text.text)
                 return
     seen = text.text[text.at :].encode("utf-8", "surrogateescape")
 
@@ -225,11 +232,11 @@ def _of_lines(text: _Window) -> Iterator[Any]:
 
     for block in line_blocks(read, MAX_RECORD):
         if isinstance(block, TooLong):
-            yield Broken(as_text(block.head))
+            yield Broken(as_text(block.head)), len(block.head)
             continue
         for line in block.split(b"\n"):  # not splitlines: a lone \r is a space to JSON
             if line.strip():
-                yield _line(line)
+                yield _line(line), len(line)
 
 
 def _line(line: bytes) -> Any:

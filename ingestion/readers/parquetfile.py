@@ -1,6 +1,6 @@
 """Our own columns, as Parquet (``columns`` says which): read in batches, claims of absurd size refused unread.
 
-Text that is not UTF-8 costs its row. A file whose types cannot mean what its names say is refused whole.
+Words are read as dictionaries (``words``). A file whose types cannot mean what its names say is refused whole.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestion.readers.columns import kind_of, known_platform, wrong_columns
-from ingestion.readers.lines import as_text
 from ingestion.readers.parsing import as_utc_us
 from ingestion.readers.port import BATCH_ROWS, CANDIDATE_FIXES, CANDIDATE_MOTION, Batch, Kept, Malformed, as_payload
 from ingestion.readers.reasons import Reason
+from ingestion.readers.words import unpacked
 from parked.errors import InputError
 from parked.files import PARQUET_DAMAGE, check_once
 
@@ -61,13 +61,17 @@ class ParquetReader:
         wanted = [name for name in schema.names if name in found.names and name != "source_offset"]
         _check_types(path, found, wanted)
         _check_size(path, file, wanted)
-        start = 0
-        try:
-            for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=wanted):
-                yield _from_arrow(pa.Table.from_batches([batch]), kind, start, device)
-                start += batch.num_rows
-        except _DAMAGE as error:
-            raise _damaged(path, error) from None
+        words = [name for name in wanted if _is_text(found.field(name).type)]
+        held: list[Batch] = []
+        start = first = 0
+        for piece in _pieces(path, _opened(path, words), wanted):
+            if held and start + piece.num_rows - first > BATCH_ROWS:
+                yield _joined(held)
+                held, first = [], start
+            held.append(_from_arrow(piece, kind, start, device))
+            start += piece.num_rows
+        if held:
+            yield _joined(held)
 
     def again(self, kept: Sequence[Kept], *, source: str, device: str | None = None) -> Batch:  # noqa: ARG002
         """Kept rows."""
@@ -78,6 +82,23 @@ class ParquetReader:
 def columns_of(path: Path) -> list[str]:
     """Names of a Parquet file's columns. Raises InputError where it is damaged."""
     return list(_schema(path, _opened(path)).names)
+
+
+def _pieces(path: Path, file: pq.ParquetFile, names: list[str]) -> Iterator[pa.Table]:
+    """The rows of row group after row group, as each has dictionaries of its own. Raises InputError for damage."""
+    try:
+        for group in range(file.metadata.num_row_groups):
+            for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=names):
+                yield pa.Table.from_batches([batch])
+    except _DAMAGE as error:
+        raise _damaged(path, error) from None
+
+
+def _joined(batches: Sequence[Batch]) -> Batch:
+    """One of many: small row groups make no small segments."""
+    fixes, motion = (pa.concat_tables([getattr(b, kind) for b in batches]) for kind in ("fixes", "motion"))
+    malformed = [entry for batch in batches for entry in batch.malformed]
+    return Batch(fixes=fixes.combine_chunks(), motion=motion.combine_chunks(), malformed=malformed)
 
 
 def _kept_rows(kept: Sequence[Kept]) -> tuple[str, pa.Table]:
@@ -108,15 +129,19 @@ def _from_arrow(rows: pa.Table, kind: str, start: int, device: str | None) -> Ba
         elif field.name not in rows.column_names:
             column = pa.nulls(count, field.type)
         else:
-            column = _plain(rows[field.name])
-            if pa.types.is_null(column.type):
-                column = pa.nulls(count, field.type)
-            elif pa.types.is_timestamp(field.type):
-                column = as_utc_us(column)
-            elif pa.types.is_string(field.type):
-                column = _text(column, field.name, bad)
+            column = rows[field.name]
+            if _is_text(column.type):
+                column, wrong = unpacked(column)
+                for row in wrong:
+                    bad.setdefault(row, f"{field.name} is not UTF-8")
             else:
-                column = column.cast(field.type, safe=False)
+                column = _plain(column)
+                if pa.types.is_null(column.type):
+                    column = pa.nulls(count, field.type)
+                elif pa.types.is_timestamp(field.type):
+                    column = as_utc_us(column)
+                else:
+                    column = column.cast(field.type, safe=False)
         columns.append(known_platform(column) if field.name == "platform" else column)
     table = pa.table(columns, schema=schema)
     malformed = [
@@ -135,27 +160,18 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
-def _text(column: pa.ChunkedArray, name: str, bad: dict[int, str]) -> pa.ChunkedArray:
-    """As text; cells that are not UTF-8 are readable afterwards, and their rows are told to ``bad``."""
-    column = column.cast(pa.string())
-    try:
-        column.validate(full=True)
-    except pa.ArrowInvalid:
-        cells = column.cast(pa.binary()).to_pylist()
-        for row, cell in enumerate(cells):
-            try:
-                cells[row] = None if cell is None else cell.decode()
-            except UnicodeDecodeError:
-                bad.setdefault(row, f"{name} is not UTF-8")
-                cells[row] = as_text(cell)
-        return pa.chunked_array([pa.array(cells, pa.string())])
-    return column
+def _is_text(kind: pa.DataType) -> bool:
+    """Text, as it is or as a dictionary."""
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(plain) or pa.types.is_large_string(plain))
 
 
-def _opened(path: Path) -> pq.ParquetFile:
+def _opened(path: Path, dictionaries: Sequence[str] = ()) -> pq.ParquetFile:
+    """``dictionaries``: columns to be read as such."""
     try:
         file = pa.OSFile(os.fsencode(path))  # Arrow opens by name only what is UTF-8
-        return pq.ParquetFile(file, buffer_size=_BUFFER_BYTES)  # pages as they are needed, not whole columns
+        # Pages are read as they are needed, not whole columns.
+        return pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, read_dictionary=list(dictionaries))
     except _DAMAGE as error:
         raise _damaged(path, error) from None
 

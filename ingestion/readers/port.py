@@ -16,6 +16,9 @@ from parked.schemas import FIXES, MOTION
 BATCH_ROWS: Final = 524_288
 """Rows per batch of the streaming readers: some 60 MB of Arrow, and large enough that per-batch costs vanish."""
 
+BATCH_TEXT: Final = 16 * 1024 * 1024
+"""Characters per batch of readers of records, about, as some records are long."""
+
 
 def _candidates(schema: pa.Schema) -> pa.Schema:
     loose = [pa.field(f.name, f.type) for f in schema]
