@@ -98,7 +98,8 @@ class ParquetSource(Source):
 
 def _ascending(file: Any) -> bool:
     """Whether a Parquet file's statistics say that its row groups hold ascending ranges of devices."""
-    column = file.schema_arrow.get_field_index("device_id")
+    leaves = [file.schema.column(i).path for i in range(len(file.schema))]  # of a struct, one for each of its fields
+    column = leaves.index("device_id")
     last = ""
     for i in range(file.metadata.num_row_groups):
         held = file.metadata.row_group(i).column(column).statistics

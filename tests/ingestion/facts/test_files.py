@@ -67,6 +67,16 @@ def test_shuffled_rows_are_ordered_in_memory_or_through_files_to_the_same_bytes(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["facts.parquet", "fixes.parquet", "motion.parquet"]
 
 
+def test_a_column_of_columns_before_the_device_ids_is_not_taken_for_them(
+    monkeypatch: pytest.MonkeyPatch, tables: tuple[pa.Table, pa.Table], build
+) -> None:
+    whole = build()
+    monkeypatch.setattr(ranges, "RANGE", 500)
+    mixed = shuffled(tables[0])
+    rising = pa.array([f"{i:09d}" for i in range(mixed.num_rows)])  # in ascending ranges, as the ids are not
+    assert build(mixed.add_column(0, "app", pa.StructArray.from_arrays([rising, rising], ["a", "b"])), rows=700) == whole
+
+
 def test_a_file_cut_off_in_the_middle_is_named_and_leaves_the_old_facts(tmp_path: Path, build) -> None:
 
     before = build()
