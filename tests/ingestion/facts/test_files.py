@@ -74,7 +74,8 @@ def test_a_column_of_columns_before_the_device_ids_is_not_taken_for_them(
     monkeypatch.setattr(ranges, "RANGE", 500)
     mixed = shuffled(tables[0])
     rising = pa.array([f"{i:09d}" for i in range(mixed.num_rows)])  # in ascending ranges, as the ids are not
-    assert build(mixed.add_column(0, "app", pa.StructArray.from_arrays([rising, rising], ["a", "b"])), rows=700) == whole
+    app = pa.StructArray.from_arrays([rising, rising], ["a", "b"])
+    assert build(mixed.add_column(0, "app", app), rows=700) == whole
 
 
 def test_a_file_cut_off_in_the_middle_is_named_and_leaves_the_old_facts(tmp_path: Path, build) -> None:
