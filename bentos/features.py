@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, ParamSpec, TypeVar
 
 from bentos.answer import Candidate
 from bentos.ports import CandidateKey, DeviceFacts, FeatureSource, NotReadyError, Values
 from bentos.turns import Turns
+from feature_repo.phones import some_phones
 from feature_repo.retrieve import online_features
 from feature_repo.services import WHERE_PARKED_V1
 from feature_repo.store import open_store
@@ -17,6 +18,12 @@ from parked.settings import Settings
 
 RANKS = (1, 2, 3)
 """The candidates ``device_state`` keeps, newest first."""
+
+LOOKED_THROUGH: Final = 100
+"""Phones among which one with a candidate is looked for, to try a model on."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def applied_store(settings: Settings) -> Any:
@@ -61,11 +68,22 @@ class FeastSource(FeatureSource):
         except KeyError as error:
             raise NotFoundError(f"feature service {service!r} does not serve {error.args[0]!r}") from None
 
+    def sample(self, asked_at_us: int) -> list[CandidateKey]:
+        """The candidates of the first phone that has any, if one of the first hundred does."""
+        for facts in self.devices(self._told(some_phones, self._store, LOOKED_THROUGH)):
+            if facts is not None and facts.candidates:
+                told = facts.device_id
+                return [CandidateKey(told, c.candidate_id, c.cell, asked_at_us) for c in facts.candidates]
+        return []
+
     def _asked(self, rows: list[dict[str, Any]], service: str) -> list[dict[str, Any]]:
-        """Raises NotReadyError where the online store is a server and does not answer."""
+        return self._told(online_features, self._store, rows, service)
+
+    def _told(self, ask: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        """What the store says when its turn comes. Raises NotReadyError where it is a server and does not answer."""
         with self._turns:
             try:
-                told = online_features(self._store, rows, service)
+                told = ask(*arguments, **named)
             except SettingError as error:
                 raise NotReadyError("the online store does not answer") from error
             self.answered += 1

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from feast.entity import Entity
 from feast.feature_view import FeatureView
+from feast.infra.online_stores.helpers import _redis_key_prefix
 from feast.infra.online_stores.redis import RedisOnlineStore as FeastRedisStore
 from feast.infra.online_stores.redis import RedisOnlineStoreConfig as FeastRedisConfig
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
@@ -29,6 +30,8 @@ from feature_repo.redis_address import place_of
 from parked.errors import SettingError
 
 Data = list[tuple[EntityKey, dict[str, Value], datetime, datetime | None]]
+_AT_ONCE = 1_000
+_LOOKED_AT = 50_000
 Found = tuple[datetime | None, dict[str, Value] | None]
 
 
@@ -78,6 +81,22 @@ class RedisOnlineStore(FeastRedisStore):  # type: ignore[misc]
         """Remove the keys of these views."""
         with _answering(config.online_store.connection_string):
             super().teardown(config, tables, entities)
+
+    def some_keys(self, config: RepoConfig, table: FeatureView, most: int) -> list[bytes]:
+        """Serialized entity keys that rows of ``table``'s entities are under, about ``most``, whichever come first.
+
+        Looked for among the database's first ``_LOOKED_AT`` keys or so: others' may be there in any number.
+        """
+        prefix, project = _redis_key_prefix(table.join_keys), config.project.encode()
+        client, found, cursor = self._get_client(config.online_store), set[bytes](), 0
+        with _answering(config.online_store.connection_string):
+            for _ in range(0, _LOOKED_AT, _AT_ONCE):
+                cursor, keys = client.scan(cursor, count=_AT_ONCE)
+                ours = (key for key in keys if key.startswith(prefix) and key.endswith(project))
+                found.update(key.removesuffix(project) for key in ours)
+                if not cursor or len(found) >= most:
+                    break
+        return sorted(found)[:most]
 
     def _read_hash_fields(self, config: RepoConfig, commands: list[Any]) -> list[Any]:
         with _answering(config.online_store.connection_string):
