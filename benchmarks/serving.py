@@ -12,11 +12,13 @@ import json
 import os
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -36,18 +38,21 @@ end
 """
 
 
+TURNS = 5
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--phones", type=int, default=100_000)
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--json", type=Path, default=None)
-    parser.add_argument("--only", default="ours,score,nolog,naive,noop,tuned")
+    parser.add_argument("--only", default="ours,log,score,naive,noop,tuned")
     options = parser.parse_args()
     if shutil.which("wrk") is None:
         sys.exit("wrk is not installed: apt-get install wrk")
     only = options.only.split(",")
     cores = sorted(os.sched_getaffinity(0))
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="parked-serving-") as folder:
         from benchmarks.serving_world import make_home
 
@@ -58,8 +63,8 @@ def main() -> None:
         run = Run(options, cores, found)
         if "ours" in only:
             run.measure("ours", home, SERVICE, (1, 8, 32, 128))
-        if "nolog" in only:
-            run.measure("ours, no log", home, SERVICE, (32,), {"PARKED_SERVE_LOG_QUEUE": "1"})
+        if "log" in only:
+            run.share_of_log(home)
         if "score" in only:
             run.measure("score x100, 2 workers", home, SERVICE, (16,), workers=2, batch=100)
             run.measure("ours, 2 workers", home, SERVICE, (32,), workers=2)
@@ -81,10 +86,10 @@ def main() -> None:
 class Run:
     """Starts a server, asks it, keeps what was seen."""
 
-    def __init__(self, options: argparse.Namespace, cores: list[int], found: dict[str, object]) -> None:
+    def __init__(self, options: argparse.Namespace, cores: list[int], found: dict[str, Any]) -> None:
         self.options = options
         self.cores = cores
-        self.found = found
+        self.found: dict[str, Any] = found
 
     def measure(
         self,
@@ -95,6 +100,7 @@ class Run:
         environment: dict[str, str] | None = None,
         workers: int = 1,
         batch: int = 1,
+        seconds: int = 0,
     ) -> None:
         os.environ.update(environment or {})
         os.sched_setaffinity(0, self.cores if workers > 1 else {self.cores[0]})  # a child keeps it
@@ -107,7 +113,7 @@ class Run:
             wrk(server, 8, 2, self.options.phones, batch)  # caches, branch predictors, first parts of the log
             for count in connections:
                 before = cpu(server)
-                seen = wrk(server, count, self.options.seconds, self.options.phones, batch)
+                seen = wrk(server, count, seconds or self.options.seconds, self.options.phones, batch)
                 seen["cpu_ms_per_1000"] = round((cpu(server) - before) / max(1, seen["requests"]) * 1e6, 1)
                 line = {**seen, **memory(server), "ready_s": round(ready_s, 1)}
                 self.found[f"{name} @{count}"] = line
@@ -117,6 +123,23 @@ class Run:
             os.sched_setaffinity(0, self.cores)
             for key in environment or {}:
                 os.environ.pop(key)
+
+    def share_of_log(self, home: Settings) -> None:
+        """By turns with the log, whose writer waits for an idle core meanwhile, and without; then a minute of it."""
+        names = "ours, log", "ours, no log"
+        rates: dict[str, list[float]] = {name: [] for name in names}
+        for _ in range(TURNS):
+            for name in names:
+                self.measure(name, home, SERVICE, (32,), {"PARKED_SERVE_LOG_QUEUE": "0"} if "no" in name else None)
+                rates[name].append(self.found[f"{name} @32"]["rps"])
+        with_log, without = (statistics.median(rates[name]) for name in names)
+        self.measure("ours, a minute", home, SERVICE, (32,), seconds=60)
+        lasting = self.found["ours, a minute @32"]["rps"]
+        self.found["log's share"] = {
+            "turns": rates,
+            "of five seconds": round(1 - with_log / without, 3),
+            "of a minute": round(1 - lasting / without, 3),
+        }
 
 
 def wrk(server: ServerHandle, connections: int, seconds: int, phones: int, batch: int) -> dict[str, float]:

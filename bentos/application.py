@@ -246,17 +246,20 @@ class Application:
     ) -> None:
         self._metrics.tally.scored += len(keys)
         self._log.add(
-            Answered(
-                str(answer["answer_id"]),
-                now_us,
-                state,
-                champion.pointer.generation,
-                champion.pointer.rules_version,
-                champion.scorer,
-                keys,
-                ranks,
-                fed,
-                probabilities,
+            of_values(
+                Answered,
+                (
+                    answer["answer_id"],
+                    now_us,
+                    state,
+                    champion.pointer.generation,
+                    champion.pointer.rules_version,
+                    champion.scorer,
+                    keys,
+                    ranks,
+                    fed,
+                    probabilities,
+                ),
             )
         )
 

@@ -44,10 +44,10 @@ class ServingConfig(BaseSettings):
         "a batch counts its items; 0: no limit",
     )
     log_queue: int = Field(
-        default=200_000,
-        ge=1,
-        description="rows (one for each candidate weighed; half a kilobyte each) waiting for the prediction log "
-        "before answers are dropped",
+        default=400_000,
+        ge=0,
+        description="rows (one for each candidate weighed; 0.7 kB each) that may wait for the prediction log before "
+        "answers are dropped; from half of it on answers slow down for its writer; 0: no log, and nothing to explain",
     )
     log_flush_rows: int = Field(default=10_000, ge=1, description="the prediction log writes a part at this many rows")
     log_flush_s: float = Field(default=2.0, gt=0, description="and at the latest after this long")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain, groupby
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,10 +27,11 @@ def write_part(fd: int, folder: Path, end: int | None = None) -> int:
     ``path``. Raises OSError, and ValueError or pyarrow's errors for what is no such spool.
     """
     read = pieces(fd, end)
-    model = next(read, None)
+    first = next(read, None)
     found = list(read)
-    if model is None or not found:
+    if first is None or not found:
         return 0
+    model, _ = first
     table = _table(model, found)
     repeated = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
     with atomic_path(folder / model["path"]) as temporary:
@@ -41,11 +43,12 @@ def write_part(fd: int, folder: Path, end: int | None = None) -> int:
     return int(table.num_rows)
 
 
-def _table(model: dict[str, Any], found: Sequence[dict[str, Any]]) -> pa.Table:
+def _table(model: dict[str, Any], told: Sequence[tuple[dict[str, Any], list[memoryview]]]) -> pa.Table:
     """All answers: ``SHARED`` with texts that repeat as dictionaries, then what was fed."""
+    found = [piece for piece, _ in told]
     sizes = _numbers(found, "sizes", np.int32)
     whose = pa.array(np.repeat(np.arange(len(sizes)), sizes))
-    rows = len(whose)
+    rows, of_pieces = len(whose), [piece["rows"] for piece in found]
     columns = {
         "answer_id": _texts(found, "ids").take(whose),
         "answered_at": pa.array(_numbers(found, "answered", np.int64)).take(whose),
@@ -55,15 +58,16 @@ def _table(model: dict[str, Any], found: Sequence[dict[str, Any]]) -> pa.Table:
         "rank": pa.array(_numbers(found, "ranks", np.int32)),
         "probability": pa.array(_numbers(found, "probabilities", np.float64)),
         "state": _texts(found, "states").dictionary_encode().take(whose),
-        "model_tag": pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), [model["tag"]]),
-        "generation": pa.array(_numbers(found, "generations", np.int64)).take(whose),
-        "rules_version": _texts(found, "rules").dictionary_encode().take(whose),
+        "model_tag": _repeated([model["tag"]], [rows]),
+        "generation": pa.array(np.repeat([piece["generation"] for piece in found], of_pieces)),
+        "rules_version": _repeated([piece["rules"] for piece in found], of_pieces),
     }
     shared = [
         column if pa.types.is_dictionary(column.type) else column.cast(SHARED.field(name).type)
         for name, column in columns.items()
     ]
-    fed = {**_numeric(model, found, rows), **_categories(model["texts"], found)}
+    segments = [segment for piece, buffers in told for segment in _segments(piece, buffers)]
+    fed = {**_numeric(model, segments, rows), **_categories(model["texts"], segments)}
     features = model["features"]
     return pa.table([*shared, *(fed[name] for name in features)], names=[*columns, *(FED + name for name in features)])
 
@@ -80,16 +84,39 @@ def _texts(found: Sequence[dict[str, Any]], name: str) -> pa.Array:
     return pc.split_pattern(pa.array([BETWEEN.join(told)]), BETWEEN).values  # type: ignore[arg-type]  # all are texts
 
 
-def _numeric(model: dict[str, Any], found: Sequence[dict[str, Any]], rows: int) -> dict[str, pa.Array]:
+def _repeated(texts: Sequence[str], times: Sequence[int]) -> pa.DictionaryArray:
+    return pa.array(texts, pa.string()).dictionary_encode().take(pa.array(np.repeat(np.arange(len(texts)), times)))
+
+
+class _Segment(NamedTuple):
+    """Rows that lay together in who answered."""
+
+    numbers: npt.NDArray[np.float64]
+    """Shape (rows, at least the numeric features)."""
+    words: list[list[str]] | None
+    codes: bytes | memoryview
+    """With words: int16, (rows, categories)."""
+    texts: list[list[str | None]]
+    """Without words: of each row."""
+
+
+def _segments(piece: dict[str, Any], buffers: Sequence[memoryview]) -> Iterator[_Segment]:
+    left = iter(buffers)
+    for rows, width, words, texts in piece["segments"]:
+        numbers = np.frombuffer(next(left), np.float64).reshape(rows, width)
+        yield _Segment(numbers, words, b"" if words is None else next(left), texts or [])
+
+
+def _numeric(model: dict[str, Any], segments: Sequence[_Segment], rows: int) -> dict[str, pa.Array]:
     """The features that are numbers, in their types; NaN is missing and null."""
     columns = np.empty((len(model["numeric"]), rows))
     at = 0
-    for piece in found:  # turned a piece at a time, while it is in the cache
-        numbers = np.frombuffer(piece["numbers"], np.float64).reshape(-1, piece["width"])[:, : len(columns)]
-        columns[:, at : at + len(numbers)] = numbers.T
-        at += len(numbers)
-    there = ~np.isnan(columns)
-    bits, missing = np.packbits(there, axis=1, bitorder="little"), rows - np.count_nonzero(there, axis=1)
+    for segment in segments:  # turned a segment at a time, while it is in the cache
+        there = at + len(segment.numbers)
+        columns[:, at:there] = segment.numbers[:, : len(columns)].T
+        at = there
+    known = ~np.isnan(columns)
+    bits, missing = np.packbits(known, axis=1, bitorder="little"), rows - np.count_nonzero(known, axis=1)
     made = {}
     for name, told, column, valid, nulls in zip(
         model["numeric"], model["kinds"], columns, bits, missing.tolist(), strict=True
@@ -104,33 +131,19 @@ def _numeric(model: dict[str, Any], found: Sequence[dict[str, Any]], rows: int) 
     return made
 
 
-def _categories(names: Sequence[str], found: Sequence[dict[str, Any]]) -> dict[str, pa.ChunkedArray]:
+def _categories(names: Sequence[str], segments: Sequence[_Segment]) -> dict[str, pa.ChunkedArray]:
     """The features that are texts, as dictionaries."""
     chunks: list[list[pa.DictionaryArray]] = [[] for _ in names]
-    for words, values in _runs(found):
+    for words, run in groupby(segments, lambda segment: segment.words):
         if words is None:
-            spelled = [pa.array(column, pa.string()) for column in zip(*values, strict=True)]
+            spelled = [pa.array(column, pa.string()) for column in zip(*chain(*(s.texts for s in run)), strict=True)]
             made = [column.dictionary_encode().cast(_WORDS) for column in spelled]
         else:
-            codes = np.ascontiguousarray(np.frombuffer(b"".join(values), np.int16).reshape(-1, len(names)).T)
+            codes = np.frombuffer(b"".join([s.codes for s in run]), np.int16).reshape(-1, len(names))
             made = [
                 pa.DictionaryArray.from_arrays(pa.array(which, mask=which < 0), pa.array(of, pa.string()))
-                for which, of in zip(codes, words, strict=True)
+                for which, of in zip(np.ascontiguousarray(codes.T), words, strict=True)
             ]
         for kept, chunk in zip(chunks, made, strict=True):
             kept.append(chunk)
     return {name: pa.chunked_array(of, _WORDS) for name, of in zip(names, chunks, strict=True)}
-
-
-def _runs(found: Sequence[dict[str, Any]]) -> list[tuple[list[list[str]] | None, list[Any]]]:
-    """What was said of categories, with what follows each other in the same words together."""
-    runs: list[tuple[list[list[str]] | None, list[Any]]] = []
-    for piece in found:
-        for words, values in piece["texts"]:
-            if words is None:
-                runs.append((None, values))
-            elif runs and runs[-1][0] == words:
-                runs[-1][1].append(values)
-            else:
-                runs.append((words, [values]))
-    return runs

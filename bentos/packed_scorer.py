@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bentos import row_kernel as kernel
-from bentos.scorer import Coded, Fed, Scorer
+from bentos.scorer import Block, Coded, Fed, Scorer
 from bentos.trees import Trees
 from feature_repo.asked import ASKED, ASKED_FEATURES, ASKED_INPUTS
 from feature_repo.declare import CANDIDATE, DEVICE, PLACE
@@ -31,6 +31,9 @@ ROLES = {
 }
 MOST_WORDS = 64
 """Of one category that are known; rows with others go the long way."""
+
+BLOCK = 128
+"""Rows that lie together, of however many answers: the log takes them as they lie."""
 
 _FIRST_WORDS = ("", *STATUSES, *ACTIVITIES, *FOLLOWED)
 
@@ -63,8 +66,11 @@ class PackedScorer:
         )
         self._rows = (target, role, asked)
         self._texts = len(text)
+        self._at = 0
+        """Rows of the block that are taken."""
         self._vocabulary: list[list[str]] = [[] for _ in text]
         self.learn([[word] * len(text) for word in _FIRST_WORDS])
+        self._room(BLOCK)
 
     def evaluate(
         self, rows: Sequence[Sequence[bytes]], fresh: Sequence[bool], asked_us: Sequence[int]
@@ -75,9 +81,11 @@ class PackedScorer:
         candidates; of their n places. ``asked_us``: (n,), microseconds since the epoch.
         """
         count, (devices, candidates, places) = len(fresh), [b"".join(of) for of in rows]
-        numbers = np.empty((count, self._trees.width))
-        codes = np.empty((count, self._texts), np.int16)
-        margins = np.empty(count)
+        if self._at + count > len(self._margins):
+            self._room(max(count, BLOCK))
+        at, block = self._at, self._block
+        end = at + count
+        numbers, codes, margins = block.numbers[at:end], block.codes[at:end], self._margins[at:end]
         status = kernel.score_rows(
             np.frombuffer(bytearray().join((devices, candidates, places)), np.uint8),
             len(devices),
@@ -93,7 +101,14 @@ class PackedScorer:
         )
         if status != kernel.DONE:
             return int(status)
-        return self._scorer.probabilities(margins), Fed(numbers, Coded(codes, self._vocabulary))
+        self._at = end
+        return self._scorer.probabilities(margins), Fed(numbers, Coded(codes, self._vocabulary), block, at)
+
+    def _room(self, rows: int) -> None:
+        """Have a new block; who holds rows of the one before keeps them."""
+        numbers, codes = np.empty((rows, self._trees.width)), np.empty((rows, self._texts), np.int16)
+        self._block, self._margins = Block(numbers, codes, self._vocabulary), np.empty(rows)
+        self._at = 0
 
     def known_words(self) -> int:
         """Of all categories together."""

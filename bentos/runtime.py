@@ -22,7 +22,7 @@ from bentos.lean import give_back
 from bentos.logged import AnswerLog
 from bentos.metrics import Metrics
 from bentos.ports import CandidateKey, FeatureSource, LabelSink, NotReadyError, Readiness
-from bentos.prediction_log import PredictionLog
+from bentos.prediction_log import SETTLED, PredictionLog
 from bentos.scorer import Scorer, load_scorer, model_dir_of
 from bentos.store_watch import StoreWatch
 from parked.clock import Clock, to_us
@@ -110,8 +110,7 @@ class Runtime:
             stale_after_s=config.stale_after_s,
         )
         self.hindsight = Hindsight(
-            # A part is closed in time, and taken from a writer that stands still in as much again.
-            AnswerLog(settings.predictions_dir, self._log.flush, clock, flush_s=2 * config.log_flush_s),
+            AnswerLog(settings.predictions_dir, self._log.flush, clock, flush_s=SETTLED * config.log_flush_s),
             rules=settings.rules,
             load=lambda tag: load_scorer(model_dir_of(settings, tag), tag),
             source=lambda: self._store.source,

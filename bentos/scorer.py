@@ -29,8 +29,7 @@ CARD_FILE = "card.json"
 NAN = float("nan")
 
 
-@dataclass(frozen=True)
-class Coded:
+class Coded(NamedTuple):
     """Texts of n rows as numbers."""
 
     codes: npt.NDArray[np.int16]
@@ -46,6 +45,17 @@ class Coded:
         ]
 
 
+class Block(NamedTuple):
+    """Room for rows of many answers, which are taken one after the other and never again."""
+
+    numbers: Floats
+    """Shape (rows, columns)."""
+    codes: npt.NDArray[np.int16]
+    """Shape (rows, categorical features)."""
+    words: list[list[str]]
+    """As ``Coded.words``."""
+
+
 class Fed(NamedTuple):
     """What a model was fed, as it was encoded: what the prediction log keeps."""
 
@@ -53,6 +63,9 @@ class Fed(NamedTuple):
     """Shape (n, at least the numeric features): the numeric features in the model's own order, NaN where missing."""
     texts: list[tuple[object, ...]] | Coded
     """The categorical features in the card's order, a tuple per row."""
+    block: Block | None = None
+    """Whose rows from ``at`` on these are, where they lie in one."""
+    at: int = 0
 
 
 @dataclass(frozen=True, eq=False)

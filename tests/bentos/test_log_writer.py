@@ -10,6 +10,7 @@ import textwrap
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from hypothesis import given
@@ -125,26 +126,40 @@ def test_a_worker_that_is_killed_loses_a_piece_at_most(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     ended = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], cwd=root, check=False, timeout=60)
     assert ended.returncode == -signal.SIGKILL
-    assert wait_for(lambda: len(parts(tmp_path)) == 4)
+    assert wait_for(lambda: len(parts(tmp_path)) == 3)
     rows = written(tmp_path)
     assert set(rows.values()) == {3}
     assert 1500 - PIECE <= rows.total() < 1500
 
 
-def test_the_worker_rests_for_a_writer_that_is_behind(tmp_path: Path) -> None:
+def test_the_worker_rests_for_a_writer_when_half_its_room_waits(tmp_path: Path) -> None:
     rests: list[float] = []
-    many = 4 * PIECE
-    log = PredictionLog(tmp_path, flush_rows=many, rest=rests.append)  # not started: nobody writes
-    asked(log, 0, 3, rows=many)
+    log = PredictionLog(tmp_path, queue=16 * PIECE, flush_rows=PIECE, rest=rests.append)  # not started: nobody writes
+    asked(log, 0, 8, rows=PIECE)
     assert rests == []
-    asked(log, 3, 2, rows=many)
-    assert len(rests) == 2
-    assert 0 < rests[0] < rests[1] <= 0.003
-    asked(log, 5, 3, rows=PIECE)  # short rests are put together
-    assert len(rests) == 3
+    asked(log, 8, 8, rows=PIECE)
+    assert 1 < len(rests) < 8  # short ones are put together
+    assert all(0.0005 < rest <= 0.003 for rest in rests)
     log.flush()
-    asked(log, 8, 1, rows=many)
-    assert len(rests) == 3
+    had = len(rests)
+    asked(log, 16, 8, rows=PIECE)
+    assert len(rests) == had
+
+
+def test_the_worker_rests_for_a_writer_that_is_late(tmp_path: Path) -> None:
+    rests: list[float] = []
+    now_s = [0.0]
+    log = PredictionLog(
+        tmp_path, queue=1_000_000, flush_rows=PIECE, flush_s=2.0, rest=rests.append, now_s=lambda: now_s[0]
+    )
+    asked(log, 0, 8, rows=PIECE)
+    now_s[0] = 9.0
+    asked(log, 8, 8, rows=PIECE)
+    assert rests == []
+    now_s[0] = 11.0
+    asked(log, 16, 8, rows=PIECE)
+    assert rests
+    log.flush()
 
 
 def test_no_memory_for_a_piece_is_counted_and_the_log_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,21 +169,28 @@ def test_no_memory_for_a_piece_is_counted_and_the_log_goes_on(tmp_path: Path, mo
     dropped: list[int] = []
     log = PredictionLog(tmp_path, on_drop=dropped.append)
     asked(log, 0, 1)
+    log._take()
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwritev", full)
         asked(log, 1, 1, rows=PIECE)
         log.add(answered("tomorrow", answered_at_us=2 * 86_400_000_000))  # a part of its own cannot be begun
-    assert dropped == [3 + PIECE, 1]
+        log._take()
+    assert dropped == [PIECE, 1]
     ids = asked(log, 2, 2)
-    assert log.flush() == 6
-    assert written(tmp_path) == Counter(dict.fromkeys(ids, 3))
+    assert log.flush() == 9
+    assert written(tmp_path) == Counter(dict.fromkeys(["answer-0", *ids], 3))
 
 
-@given(st.lists(st.dictionaries(st.text(), st.lists(st.text() | st.none())), max_size=5), st.integers(0, 400))
-def test_a_spool_gives_back_its_whole_pieces(told: list[dict[str, list[str | None]]], cut: int) -> None:
+PIECES = st.dictionaries(st.text(), st.lists(st.text() | st.none()))
+
+
+@given(st.lists(st.tuples(PIECES, st.lists(st.binary(max_size=40), max_size=3)), max_size=5), st.integers(0, 400))
+def test_a_spool_gives_back_its_whole_pieces(
+    told: list[tuple[dict[str, list[str | None]], list[bytes]]], cut: int
+) -> None:
     spool, ends = Spool(), [0]
-    for piece in told:
-        spool.append(piece)
+    for piece, buffers in told:
+        spool.append(piece, [np.frombuffer(buffer, np.uint8) for buffer in buffers])
         ends.append(spool.end)
     assert list(pieces(spool.fd, spool.end)) == told
     os.ftruncate(spool.fd, min(cut, spool.end))

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bentos import log_part
@@ -19,7 +21,7 @@ from bentos.log_spool import Spool
 from bentos.logged import AnswerLog
 from bentos.ports import CandidateKey
 from bentos.prediction_log import PredictionLog
-from bentos.scorer import Coded, Fed, Scorer
+from bentos.scorer import Block, Coded, Fed, Scorer
 from bentos.waiting import Answered
 from parked.clock import fixed_clock, from_us
 from parked.errors import InputError
@@ -102,9 +104,8 @@ def test_texts_come_back_whatever_is_in_them(tmp_path: Path) -> None:
     for number, devices in enumerate(names):
         keys = [CandidateKey(device, f"c{device}", "cell", NOW_US) for device in devices]
         log.add(answered(f"{number}", rows=len(devices), keys=keys))
-        assert len(log._open) == 1
         if number == 0:
-            log._hand_over(next(iter(log._open.values())))
+            log._take()
     assert log.flush() == 5
     (part,) = parts(tmp_path)
     table = pq.ParquetFile(part).read()
@@ -167,6 +168,64 @@ def test_a_part_holds_no_answers_of_a_longer_time_than_a_reader_looks_back(tmp_p
         assert reader.find(answer_id, lambda _device: True).answer_id == answer_id
 
 
+def test_an_answer_from_before_a_part_begins_another(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path)  # a clock that is set back
+    for ident, seconds in ("a", 0), ("b", -0.5), ("c", -30), ("d", -29):
+        log.add(answered(ident, answered_at_us=NOW_US + int(seconds * 1e6)))
+        log._take()
+    log.flush()
+    assert [pq.ParquetFile(part).metadata.num_rows for part in parts(tmp_path)] == [2, 2]
+
+
+ANSWERS = st.tuples(
+    st.integers(0, 3), st.integers(-2, 90), st.sampled_from([3, 4]), st.sampled_from(["v1", "v2"]), st.booleans()
+)
+
+
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.lists(ANSWERS, max_size=6), max_size=6))
+def test_however_answers_are_taken_up_all_are_written_as_they_were_added(
+    tmp_path: Path, batches: list[list[tuple[int, int, int, str, bool]]]
+) -> None:
+    folder = Path(tempfile.mkdtemp(dir=tmp_path))
+    log, told = PredictionLog(folder, flush_rows=9), []
+    other = Scorer("parking:v2", card(), lambda: trained_model(), (1,))
+    block = Block(np.arange(300.0).reshape(100, 3), np.zeros((100, 1), np.int16), [["", "car"]])
+    at = 0
+    for batch in batches:
+        for rows, seconds, generation, rules, another in batch:
+            ident, at_us = f"{len(told)}", NOW_US + seconds * 1_000_000
+            fed = Fed(block.numbers[at : at + rows], Coded(block.codes[at : at + rows], block.words), block, at)
+            log.add(
+                answered(
+                    ident,
+                    rows=rows,
+                    answered_at_us=at_us,
+                    generation=generation,
+                    rules_version=rules,
+                    scorer=other if another else SCORER,
+                    **({"fed": fed} if seconds % 2 else {}),
+                )
+            )
+            walked = [float(3 * (at + rank)) if seconds % 2 else 0.1 * rank for rank in range(rows)]
+            at += rows if seconds % 3 else 0  # those not taken by the block's next leave a gap or lie twice
+            told.append((ident, from_us(at_us), generation, rules, "parking:v2" if another else "parking:v1", walked))
+        log._take()
+    assert log.flush() == sum(len(one[-1]) for one in told)
+    found = [pq.ParquetFile(part).read() for part in parts(folder)]
+    rows_of: dict[str, list[dict[str, Any]]] = {}
+    for table in found:
+        for row in table.to_pylist():
+            rows_of.setdefault(row["answer_id"], []).append(row)
+    for ident, moment, generation, rules, tag, walked in told:
+        rows = rows_of.pop(ident, [])
+        assert [row["f.walked_m"] for row in rows] == walked
+        assert [row["candidate_id"] for row in rows] == [f"{ident}-{rank}" for rank in range(len(walked))]
+        shared = {(row["answered_at"], row["generation"], row["rules_version"], row["model_tag"]) for row in rows}
+        assert shared == ({(moment, generation, rules, tag)} if walked else set())
+    assert not rows_of
+
+
 def test_an_answer_without_candidates_leaves_no_row(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path)
     log.add(answered("nobody", rows=0))
@@ -179,8 +238,8 @@ def test_a_full_queue_drops_and_counts_and_keeps_what_it_had(tmp_path: Path) -> 
     log = PredictionLog(tmp_path, queue=6, on_drop=dropped.append)
     for name in "abc":
         log.add(answered(name, rows=3))
-    assert dropped == [3]
     assert log.flush() == 6
+    assert dropped == [3]
     log.add(answered("d"))
     assert log.flush() == 1
 
@@ -199,20 +258,21 @@ def test_a_queue_is_of_rows_however_few_answers_they_are_of(tmp_path: Path) -> N
 
 
 def test_what_cannot_be_handed_over_leaves_its_room_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_spool: Spool, _piece: object) -> None:
+    def refuse(_spool: Spool, *_piece: object) -> None:
         raise OSError("no room")
 
     dropped: list[int] = []
     log = PredictionLog(tmp_path, queue=200, on_drop=dropped.append)
     log.add(answered("a"))
+    log._take()
     with monkeypatch.context() as patch:
         patch.setattr(Spool, "append", refuse)
         log.add(answered("b", rows=199))
-    assert dropped == [200]
+    assert dropped == [199]
     log.add(answered("c", rows=199))
     log.add(answered("d"))
-    assert dropped == [200]
     assert log.flush() == 200
+    assert dropped == [199, 1]
 
 
 def test_stopping_writes_what_is_queued(tmp_path: Path) -> None:
