@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from cli.console import JsonOption, emit, progress, tell_of_compiling
+from cli.console import Advance, JsonOption, emit, progress, tell_of_compiling
 
 LARGEST = 10
+"""Rows shown of each change."""
+
+COLUMNS = {
+    "appeared": ("device_id", "kind", "started_b", "ended_b", "lat_b", "lon_b"),
+    "vanished": ("device_id", "kind", "started_a", "ended_a", "lat_a", "lon_a"),
+    "moved": ("device_id", "kind", "started_a", "distance_m", "start_shift_s", "end_shift_s"),
+}
+"""What is shown of them."""
 
 
 def diff(
@@ -28,10 +38,10 @@ def diff(
 
     Example: parked facts diff --rules v1 my-rules.toml --out diff
     """
-    from ingestion.facts.build import facts_of
-    from ingestion.facts.diff import CHANGES, difference
+    from ingestion.facts.diff import APPEARED, CHANGES, MOVED, VANISHED
+    from ingestion.facts.side_by_side import side_by_side
     from ingestion.facts.store import rules_named
-    from parked.errors import InputError
+    from parked.errors import InputError, NotFoundError
     from parked.settings import load_settings
 
     settings = load_settings()
@@ -39,17 +49,15 @@ def diff(
     if out is not None and out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: not a folder", mend="give a folder")
     tell_of_compiling()
-    with progress("two versions side by side") as advance:
-        advance(0, total=3)
-        records = _records(fixes, motion, device)
-        sides = []
-        for version in versions:
-            sides.append(facts_of(records, version))
-            advance(1)
-        found = difference(*sides)
-        advance(1)
+    with progress("two versions side by side") as advance, _parts(fixes, motion, device, advance) as parts:
+        found, records = side_by_side(parts, *versions)
+    if not records:
+        if device is not None:
+            raise NotFoundError(f"no records of device {device!r}", mend="check the id")
+        raise InputError(f"{fixes or 'raw'}: no usable fixes", mend="run: parked ingest PATH")
     names = (_label(rules[0], versions[0].version), _label(rules[1], versions[1].version))
-    largest = found.largest(LARGEST)
+    shown = {change: found.first(change, LARGEST) for change in (APPEARED, VANISHED)}
+    shown[MOVED] = found.largest(LARGEST)
     files: dict[str, str] = {}
     if out is not None:
         from ingestion.facts.diff_picture import draw
@@ -59,7 +67,8 @@ def diff(
         write_table(out / "diff.parquet", found.table)
         files = {"picture": str(out / "diff.png"), "table": str(out / "diff.parquet")}
     if json:
-        emit({"a": names[0], "b": names[1], "facts": found.counts, "largest": largest, **files}, json=True)
+        said = {"a": names[0], "b": names[1], "facts": found.counts, "largest": shown.pop(MOVED)}
+        emit({**said, **shown, **files}, json=True)
         return
     from cli.console import table
 
@@ -68,45 +77,48 @@ def diff(
         ["kind", *CHANGES],
         [[kind, *(counts[change] for change in CHANGES)] for kind, counts in found.counts.items()],
     )
-    if largest:
-        columns = ("device_id", "kind", "started_a", "distance_m", "start_shift_s", "end_shift_s")
-        table("moved most", columns, [[_shown(row[c]) for c in columns] for row in largest])
+    for change, rows in shown.items():
+        more = sum(counts[change] for counts in found.counts.values()) - len(rows)
+        if rows:
+            title = "moved most" if change == MOVED else change
+            table(f"{title} (and {more:,} more)" if more else title, COLUMNS[change], _lines(rows, COLUMNS[change]))
     if files:
         emit(files, json=False)
 
 
-def _records(fixes: Path | None, motion: Path | None, device: str | None) -> Any:
-    """The records to compare on, of a file or of everything ingested."""
-    import pyarrow.compute as pc
+@contextmanager
+def _parts(fixes: Path | None, motion: Path | None, device: str | None, advance: Advance) -> Iterator[Any]:
+    """The records to compare on, of a file or of everything ingested, by ranges of devices, while the block runs."""
+    from tempfile import TemporaryDirectory
 
-    from ingestion.facts.build import read_table
-    from ingestion.facts.canonical import canonicalise
-    from ingestion.facts.raw import raw_records
+    from ingestion.facts.raw import raw_ranges, raw_records
+    from ingestion.facts.side_by_side import file_ranges, only
     from ingestion.raw.log import RawLog
-    from parked.errors import InputError, NotFoundError
+    from parked.errors import InputError
     from parked.opsdb.engine import open_database
+    from parked.scratch import scratch_folder
     from parked.settings import load_settings
 
-    if fixes is None:
-        if motion is not None:
-            raise InputError("--motion without FIXES", mend="ingest the motion records instead")
-        settings = load_settings()
-        if not settings.raw_dir.exists():
-            raise InputError(f"{settings.raw_dir}: no fixes yet", mend="run: parked ingest PATH")
-        raw = RawLog(settings, open_database(settings.database))
-        records = raw_records(raw, None if device is None else [device])
-    else:
-        tables = [read_table(fixes, "fixes"), *([read_table(motion, "motion")] if motion else [])]
-        if device is not None:
-            tables = [
-                t.filter(pc.equal(t["device_id"], device)) if "device_id" in t.column_names else t for t in tables
-            ]
-        records = canonicalise(tables[0], tables[1] if motion else None, names=(str(fixes), str(motion)))
-    if not len(records.records):
-        if device is not None:
-            raise NotFoundError(f"no records of device {device!r}", mend="check the id")
-        raise InputError(f"{fixes or 'raw'}: no usable fixes", mend="run: parked ingest PATH")
-    return records
+    if fixes is not None:
+        with TemporaryDirectory(prefix="parked-") as folder:
+            everything = file_ranges(fixes, motion, Path(folder), advance)
+            yield everything if device is None else only(everything, device)
+        return
+    if motion is not None:
+        raise InputError("--motion without FIXES", mend="ingest the motion records instead")
+    settings = load_settings()
+    if not settings.raw_dir.exists():
+        raise InputError(f"{settings.raw_dir}: no fixes yet", mend="run: parked ingest PATH")
+    raw = RawLog(settings, open_database(settings.database))
+    if device is not None:
+        yield [raw_records(raw, [device])]
+        return
+    with scratch_folder(settings.facts_dir) as folder:
+        yield raw_ranges(raw, raw.position(), folder, advance)
+
+
+def _lines(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> list[list[str]]:
+    return [[_shown(name, row[name]) for name in columns] for row in rows]
 
 
 def _label(text: str, version: str) -> str:
@@ -114,9 +126,9 @@ def _label(text: str, version: str) -> str:
     return version if text == version else f"{version} ({text})"
 
 
-def _shown(value: Any) -> str:
+def _shown(name: str, value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
-        return f"{value:.1f}"
+        return f"{value:.6f}" if name.startswith(("lat", "lon")) else f"{value:.1f}"
     return f"{value:%Y-%m-%d %H:%M:%S}" if hasattr(value, "strftime") else str(value)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ingestion.facts.asof import as_of
 from parked.geo import distance_m
@@ -60,10 +62,30 @@ class Difference:
     counts: dict[str, dict[str, int]]
     """kind → change → facts"""
 
+    def first(self, change: str, count: int) -> list[dict[str, Any]]:
+        """Some facts of a change: the first, by device, kind and time."""
+        return _rows(self._of(change).slice(0, count))
+
     def largest(self, count: int) -> list[dict[str, Any]]:
         """The moved facts that moved most: by distance, then by time."""
-        moved = [row for row in self.table.to_pylist() if row["change"] == MOVED]
-        return sorted(moved, key=lambda r: (-r["distance_m"], -abs(r["start_shift_s"]), r["device_id"]))[:count]
+        moved = self._of(MOVED)
+        moved = moved.append_column("late", pc.abs(moved["start_shift_s"]))
+        order = [("distance_m", "descending"), ("late", "descending"), ("device_id", "ascending")]
+        return _rows(moved.take(pc.sort_indices(moved, sort_keys=order).slice(0, count)).select(DIFF.names))
+
+    def _of(self, change: str) -> pa.Table:
+        return self.table.filter(pc.equal(self.table["change"], change))
+
+
+def _rows(table: pa.Table) -> list[dict[str, Any]]:
+    return list(table.to_pylist())
+
+
+def joined(parts: Sequence[Difference]) -> Difference:
+    """One difference of those of ascending ranges of devices."""
+    counts = {kind: {change: sum(part.counts[kind][change] for part in parts) for change in CHANGES} for kind in KINDS}
+    tables = [DIFF.empty_table(), *(part.table for part in parts)]
+    return Difference(pa.concat_tables(tables).combine_chunks(), counts)
 
 
 def difference(a: pa.Table, b: pa.Table) -> Difference:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ingestion.facts.canonical import Canonical, canonicalise
 from ingestion.facts.ranges import Buffers, ranges
-from ingestion.facts.sources import BATCH, Source
+from ingestion.facts.sources import BATCH, Progress, Source
 from parked.schemas import FIXES, MOTION
 
 IN_MEMORY = 2_000_000
@@ -74,6 +74,11 @@ def raw_sources(raw: Raw, upto: int) -> list[RawSource]:
     return [RawSource(raw, what, upto) for what in ("fixes", "motion")]
 
 
-def raw_ranges(raw: Raw, upto: int, scratch: Path) -> Iterator[Canonical]:
-    """Everything in raw up to a position, by ascending ranges of devices. ``scratch``: folder for temporary files."""
-    yield from ranges(raw_sources(raw, upto), 0.0, scratch, lambda *_: None, {}, Buffers(), in_memory=IN_MEMORY)
+def raw_ranges(raw: Raw, upto: int, scratch: Path, progress: Progress = lambda *_a, **_k: None) -> Iterator[Canonical]:
+    """Everything in raw up to a position, by ascending ranges of devices.
+
+    ``scratch``: folder for temporary files; ``progress`` is called with rows read.
+    """
+    sources = raw_sources(raw, upto)
+    progress(0, total=sum(source.rows for source in sources))
+    yield from ranges(sources, 0.0, scratch, progress, {}, Buffers(), in_memory=IN_MEMORY)

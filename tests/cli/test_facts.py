@@ -135,6 +135,26 @@ def test_diff_shows_two_versions_side_by_side_and_switches_nothing(uploads: list
     assert "phone-9" in mistake(NotFoundError, "facts", "diff", "--rules", "v1", v2, "--device", "phone-9")
 
 
+@pytest.mark.parametrize("change", ["appeared", "vanished"])
+def test_diff_names_some_of_what_appears_and_vanishes_and_counts_the_rest(
+    tmp_path: Path, v2: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    pq.write_table(world(3, devices=12)[0], tmp_path / "fixes.parquet")
+    versions = ("v1", v2) if change == "appeared" else (v2, "v1")
+    command = ("facts", "diff", tmp_path / "fixes.parquet", "--rules", *versions)
+    found = run_json(*command)
+    counts = {name: sum(of[name] for of in found["facts"].values()) for name in (change, "moved")}
+    assert (len(found[change]), len(found["largest"])) == (counts[change], counts["moved"])
+    assert min(counts.values()) > 1
+    assert all(row["change"] == change for row in found[change])
+    assert "more)" not in run(*command)
+    monkeypatch.setattr("cli.facts_diff.LARGEST", 1)
+    text = run(*command)
+    assert f"{change} (and {counts[change] - 1} more)" in text
+    assert f"moved most (and {counts['moved'] - 1} more)" in text
+    assert found[change][0]["device_id"] in text
+
+
 def test_versions_stand_side_by_side_and_features_are_of_the_one_asked_for(
     uploads: list[Path], home: Path, v2: Path
 ) -> None:

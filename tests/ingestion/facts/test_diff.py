@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingestion.facts import ranges, raw
+from ingestion.facts import side_by_side as module
 from ingestion.facts.asof import as_of
 from ingestion.facts.build import build_facts
 from ingestion.facts.diff import APPEARED, CHANGES, MOVED, SAME, VANISHED, difference
 from ingestion.facts.diff_picture import draw
+from ingestion.facts.raw import raw_ranges
 from ingestion.facts.rules import PACKAGED, load_rules, named_rules
+from ingestion.facts.side_by_side import file_ranges, only, side_by_side
 from parked.errors import InputError
 from parked.schemas import FACTS, KINDS
+from tests.ingestion.facts.test_order import ingest
 from tests.ingestion.facts.worlds import world
+from tests.ingestion.raw.conftest import open_home
 
 RULES = load_rules()
 OTHER = RULES.model_copy(
@@ -95,6 +103,33 @@ def test_one_to_one_the_nearest_pair_comes_first() -> None:
     found = difference(left, pa.concat_tables([beside, left])).table
     assert sorted(found["change"].to_pylist()) == [APPEARED, SAME]
     assert pc.filter(found["fact_b"], pc.equal(found["change"], APPEARED)).to_pylist() == ["beside"]
+
+
+@settings(max_examples=8, deadline=None)
+@given(seeds, st.sampled_from([1, 900]), st.sampled_from([0, 10**9]), st.booleans())
+def test_by_ranges_of_devices_the_difference_is_that_of_everything_at_once(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, size: int, in_memory: int, stored: bool
+) -> None:
+    fixes, motion = world(seed, devices=5)
+    a, b = build_facts(fixes, motion, RULES), build_facts(fixes, motion, OTHER)
+    folder = tmp_path_factory.mktemp("ranges")
+    paths = [folder / "fixes.parquet", folder / "motion.parquet"]
+    for path, table in zip(paths, (fixes, motion), strict=True):
+        pq.write_table(table.take(pa.array(np.random.default_rng(seed).permutation(table.num_rows))), path)
+    home = open_home(folder / "home")
+    if stored:
+        ingest(home, (fixes, motion), "upload")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranges, "RANGE", size)
+        patch.setattr(raw if stored else module, "IN_MEMORY", in_memory)
+        parts = raw_ranges(home.log, home.log.position(), folder) if stored else None
+        parts = parts or file_ranges(paths[0], paths[1], folder, lambda *_a, **_k: None)
+        found, records = side_by_side(parts, RULES, OTHER)
+    assert records > 0
+    assert found == difference(a, b)
+    one = a["device_id"][-1].as_py()
+    alone, _ = side_by_side(only(file_ranges(*paths, folder, lambda *_a, **_k: None), one), RULES, OTHER)
+    assert alone.table.equals(found.table.filter(pc.equal(found.table["device_id"], one)))
 
 
 def test_nothing_against_nothing_is_a_picture_too(tmp_path: Path) -> None:
