@@ -16,11 +16,15 @@ _BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 
 
 class Tally:
-    """Counts since the last carry-over. For one thread: the event loop's."""
+    """What is counted between two carry-overs: by the event loop, but for ``answers`` and ``scored``.
+
+    These two are whoever's who answers, which is another thread where the store is waited for: they only grow, so that
+    nothing is lost that is counted while it is carried over.
+    """
 
     def __init__(self) -> None:
         self.answers: defaultdict[tuple[str, str], int] = defaultdict(int)
-        """(state, reason) → answers of /where_parked."""
+        """(state, reason) → answers of /where_parked, since the start."""
         self.requests: defaultdict[tuple[str, int], int] = defaultdict(int)
         """(endpoint, HTTP status) → requests."""
         self.errors: defaultdict[str, int] = defaultdict(int)
@@ -28,6 +32,7 @@ class Tally:
         self.seconds: defaultdict[str, list[float]] = defaultdict(lambda: [0.0] * (len(_BUCKETS) + 2))
         """Endpoint → requests by bucket of their duration, the last entry being the sum of seconds."""
         self.scored = 0
+        """Candidates, since the start."""
 
     def request(self, endpoint: str, status: int, seconds: float) -> None:
         """Count a finished request."""
@@ -42,6 +47,8 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self.tally = Tally()
+        self._carried = Tally()
+        """Of what only grows, how much is in the metrics."""
         self.answers = Counter("parked_answers", "Answers of /where_parked", ["state", "reason"], registry=registry)
         self.scored = Counter("parked_scored_candidates", "Candidates scored", registry=registry)
         self.labels = Counter("parked_confirmations", "Confirmations stored", ["verdict"], registry=registry)
@@ -79,10 +86,11 @@ class Metrics:
         self.log_dropped = Counter("parked_prediction_log_dropped", "Prediction log rows dropped", registry=registry)
 
     def carry_over(self, in_progress: int) -> None:
-        """Add what the tally holds to the metrics and empty it. Called where the tally is counted."""
-        tally = self.tally
-        for (state, reason), count in tally.answers.items():
-            self.answers.labels(state, reason).inc(count)
+        """Add what the tally holds to the metrics. Called by the event loop."""
+        tally, carried = self.tally, self._carried
+        for (state, reason), count in list(tally.answers.items()):
+            self.answers.labels(state, reason).inc(count - carried.answers[state, reason])
+            carried.answers[state, reason] = count
         for (endpoint, status), count in tally.requests.items():
             self.requests.labels(endpoint, str(status)).inc(count)
         for code, count in tally.errors.items():
@@ -94,8 +102,9 @@ class Metrics:
                 if fallen:
                     bucket.inc(fallen)
             child._sum.inc(spent[-1])
-        self.scored.inc(tally.scored)
+        scored = tally.scored
+        self.scored.inc(scored - carried.scored)
+        carried.scored = scored
         self.in_progress.set(in_progress)
-        for counted in (tally.answers, tally.requests, tally.errors, tally.seconds):
+        for counted in (tally.requests, tally.errors, tally.seconds):
             counted.clear()
-        tally.scored = 0
