@@ -19,12 +19,12 @@ from bentos.log_hand import BEGUN, FORGET, WRITE, LogHand
 from bentos.log_part import write_part
 from bentos.log_spool import Spool, Spools
 from bentos.waiting import Answered, model_of
-from parked.predictions import PART_SPAN
+from parked.predictions import PART_EARLY, PART_SPAN
 
 log = structlog.get_logger(__name__)
 
 _DAY_US: Final = 86_400_000_000
-_BACK_US: Final = 1_000_000
+_BACK_US: Final = PART_EARLY // timedelta(microseconds=1)
 """By which a clock may be set back within a part: who looks for an answer goes by the part's first."""
 _SPAN_US: Final = PART_SPAN // timedelta(microseconds=1)
 _SENT: Final = 4

@@ -6,11 +6,13 @@ An id says when its answer was given and a part's name when its first row was, s
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,9 +23,12 @@ from bentos.answer_id import asked_us, weighed_nothing
 from bentos.ports import NothingWeighedError, NotReadyError, UnknownAnswerError
 from parked.clock import Clock, from_us
 from parked.files import PARQUET_DAMAGE
-from parked.predictions import FED, PART_SPAN
+from parked.predictions import FED, PART_EARLY, PART_SPAN
 
 log = structlog.get_logger(__name__)
+
+STEP_S: Final = 1.0
+"""A clock that goes so much faster or slower than the machine's monotonic one since it was last looked at was moved."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +61,24 @@ class LoggedAnswer:
 class AnswerLog:
     """Reads what ``bentos.prediction_log`` writes. Blocks; not for the threads that answer."""
 
-    def __init__(self, folder: Path, flush: Callable[[], object], clock: Clock, *, flush_s: float) -> None:
-        """``flush`` writes what this worker still holds; ``flush_s``: how long another worker may hold an answer."""
+    def __init__(
+        self,
+        folder: Path,
+        flush: Callable[[], object],
+        clock: Clock,
+        *,
+        flush_s: float,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``flush`` writes what this worker still holds; ``flush_s``: how long another worker may hold an answer.
+        ``monotonic``: seconds, beside which ``clock`` is seen to be put back or on."""
         self._folder = folder
         self._flush = flush
         self._clock = clock
         self._settle = timedelta(seconds=flush_s) + timedelta(seconds=3)
+        self._monotonic = monotonic
+        self._apart_s = clock().timestamp() - monotonic()
+        self._moved_s = -math.inf
 
     def find(
         self, answer_id: str, allows: Callable[[str], bool], *, skip: int = 0, at_most: int | None = None
@@ -79,8 +96,8 @@ class AnswerLog:
         age = self._clock() - from_us(at_us)
         if rows is None and weighed_nothing(answer_id):
             raise NothingWeighedError()
-        recent = timedelta(0) - PART_SPAN < age < self._settle
-        if rows is None and recent:
+        recent = rows is None and (timedelta(0) - PART_SPAN < age < self._settle or self._clock_moved())
+        if recent:
             self._flush()
             rows = self._rows(answer_id, at_us)
         if rows is None:
@@ -96,6 +113,14 @@ class AnswerLog:
         few = rows.take(told or mine[:1])
         return _answer(_read(few), len(told), more=max(0, len(mine) - skip - len(told)))
 
+    def _clock_moved(self) -> bool:
+        """Whether the clock was put back or on a moment ago: then an id's moment does not say whether it is recent."""
+        now_s = self._monotonic()
+        apart_s = self._clock().timestamp() - now_s
+        if abs(apart_s - self._apart_s) > STEP_S:
+            self._apart_s, self._moved_s = apart_s, now_s
+        return now_s - self._moved_s < self._settle.total_seconds()
+
     def _rows(self, answer_id: str, at_us: int) -> pa.Table | None:
         for part in self._parts(at_us):
             try:
@@ -110,12 +135,13 @@ class AnswerLog:
     def _parts(self, at_us: int) -> Iterator[Path]:
         """Parts that may hold an answer of that moment, the likeliest first."""
         first_us = at_us - PART_SPAN // timedelta(microseconds=1)
+        last_us = at_us + PART_EARLY // timedelta(microseconds=1)
         days = sorted({from_us(us).date().isoformat() for us in (max(first_us, 0), at_us)})
         found = []
         for day in days:
             for part in (self._folder / f"date={day}").glob("[0-9]*.parquet"):
                 began = part.name.split("-", 1)[0]
-                if began.isdigit() and first_us <= int(began) <= at_us + 1_000_000:
+                if began.isdigit() and first_us <= int(began) <= last_us:
                     found.append((int(began), part))
         return (part for _, part in sorted(found, reverse=True))
 

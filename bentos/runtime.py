@@ -64,9 +64,10 @@ class Runtime:
         seed: Pointer | None = None,
         gatekeeper: Gatekeeper = OPEN,
         new_id: NewId | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """``open_source`` may take seconds and raise; it is tried until it succeeds. ``seed``: what is served until
-        something is published."""
+        something is published. ``monotonic``: seconds that go as ``clock`` does where nobody moves it."""
         self.config = config
         self.metrics = metrics
         self.gatekeeper = gatekeeper
@@ -110,7 +111,13 @@ class Runtime:
             stale_after_s=config.stale_after_s,
         )
         self.hindsight = Hindsight(
-            AnswerLog(settings.predictions_dir, self._log.flush, clock, flush_s=SETTLED * config.log_flush_s),
+            AnswerLog(
+                settings.predictions_dir,
+                self._log.flush,
+                clock,
+                flush_s=SETTLED * config.log_flush_s,
+                monotonic=monotonic,
+            ),
             rules=settings.rules,
             load=lambda tag: load_scorer(model_dir_of(settings, tag), tag),
             source=lambda: self._store.source,

@@ -130,8 +130,13 @@ def causes_of(states: Mapping[str, TriggerState]) -> frozenset[str]:
 
 
 def decide(history: Sequence[Past], observation: Observation, policy: Policy) -> Decision:
-    """The decision for ``observation`` after ``history`` (any order)."""
-    newest_first = sorted(history, key=lambda past: past.at, reverse=True)
+    """The decision for ``observation`` after ``history`` (any order).
+
+    What was decided at a moment still to come was decided by a clock that has been put back since: it says nothing of
+    what came before what, and a cooldown from then on would last until that moment comes.
+    """
+    known = [past for past in history if past.at <= observation.at]
+    newest_first = sorted(known, key=lambda past: past.at, reverse=True)
     states = {name: _judge(name, getattr(policy.triggers, name), observation, newest_first) for name in NAMES}
     causes = causes_of(states)
     told = "; ".join(state.why for state in states.values() if state.state in ("raised", "watching"))

@@ -28,6 +28,9 @@ PART_SPAN: Final = timedelta(minutes=1)
 """A part's answers were given within so long of the first one's moment, which its name begins with: who looks for one
 reads a few parts, not the log."""
 
+PART_EARLY: Final = timedelta(seconds=1)
+"""And at the earliest so long before it: of a clock that was put back the answers lie in a part of their own."""
+
 SHARED: Final = pa.schema([field for field in PREDICTIONS if field.name != "features"])
 """The columns of every part."""
 

@@ -131,6 +131,21 @@ def test_rows_of_other_devices_are_as_if_they_were_not_there(tmp_path: Path) -> 
         answers.find(answer_id, lambda _device: False)
 
 
+@pytest.mark.parametrize("step", [timedelta(hours=1), -timedelta(hours=1), timedelta(days=365)], ids=str)
+def test_an_answer_on_its_way_is_found_though_the_clock_was_moved_meanwhile(tmp_path: Path, step: timedelta) -> None:
+    log, now, up_s = Log(tmp_path), [MIDNIGHT], [100.0]
+    answers = AnswerLog(tmp_path, log.flush, lambda: now[0], flush_s=2.0, monotonic=lambda: up_s[0])
+    mine = log.give(MIDNIGHT, "a")
+    now[0] += step
+    assert answers.find(mine, anyone).answer_id == mine
+    elsewhere = answer_ids(fixed_clock(MIDNIGHT))(True)  # another worker may hold it still
+    with pytest.raises(NotReadyError):
+        answers.find(elsewhere, anyone)
+    now[0], up_s[0] = now[0] + timedelta(seconds=30), up_s[0] + 30
+    with pytest.raises(UnknownAnswerError):
+        answers.find(elsewhere, anyone)
+
+
 @settings(max_examples=50)
 @given(st.integers(to_us(datetime(1990, 1, 1, tzinfo=UTC)), to_us(datetime(2200, 1, 1, tzinfo=UTC))).map(from_us))
 def test_an_id_says_when_to_the_microsecond(moment: datetime) -> None:

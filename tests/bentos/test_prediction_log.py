@@ -23,7 +23,7 @@ from bentos.ports import CandidateKey
 from bentos.prediction_log import PredictionLog
 from bentos.scorer import Block, Coded, Fed, Scorer
 from bentos.waiting import Answered
-from parked.clock import fixed_clock, from_us
+from parked.clock import fixed_clock, from_us, to_us
 from parked.errors import InputError
 from parked.predictions import as_predictions, features_json, read_predictions
 from parked.schemas import PREDICTIONS
@@ -122,6 +122,19 @@ def test_each_feature_is_a_typed_column_of_its_own(tmp_path: Path) -> None:
     assert {field.name: field.type for field in fed if field.name.startswith("f.")} == {
         "f.walked_m": pa.float64(), "f.followed_by": pa.string(), "f.age_s": pa.float64(),
     }  # fmt: skip
+
+
+def test_after_the_clock_was_put_back_answers_lie_in_a_part_of_their_own_and_are_found(tmp_path: Path) -> None:
+    given = [NOW, NOW + timedelta(seconds=1), NOW - timedelta(seconds=1), NOW - timedelta(hours=1), NOW]
+    ids = [answer_ids(fixed_clock(at))(True) for at in given]
+    log = PredictionLog(tmp_path)
+    for answer_id, at in zip(ids, given, strict=True):
+        log.add(answered(answer_id, answered_at_us=to_us(at)))
+    assert log.flush() == len(given)
+    assert sorted(read_predictions(tmp_path)["answer_id"].to_pylist()) == sorted(ids)
+    reader = AnswerLog(tmp_path, lambda: 0, fixed_clock(NOW + timedelta(days=1)), flush_s=1)
+    for answer_id in ids:
+        assert reader.find(answer_id, lambda _device: True).answer_id == answer_id
 
 
 def test_answers_of_two_models_are_two_parts(tmp_path: Path) -> None:

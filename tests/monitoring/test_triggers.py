@@ -237,6 +237,16 @@ def test_the_order_in_which_history_is_told_does_not_matter(order: list[int]) ->
     assert decide([loop.history[i] for i in order], now, POLICY) == decide(loop.history, now, POLICY)
 
 
+def test_what_was_decided_by_a_clock_put_back_since_holds_nothing_up() -> None:
+    """A refit under a clock a year ahead was a cooldown of a year, and its raised triggers the last that were known."""
+    ahead = Loop(outcome="published")
+    ahead.look(364, drift(0.2))
+    assert ahead.look(365, drift(0.6)).action == "refit"
+    now = seen(5, drift(0.6))
+    assert decide(ahead.history, now, POLICY) == decide([], now, POLICY)
+    assert decide(ahead.history, now, POLICY).action == "refit"
+
+
 @pytest.mark.parametrize("rows", [199, 200])
 def test_the_minimum_sample_is_enough(rows: int) -> None:
     state = decide([], seen(0, drift(0.6, rows=rows)), POLICY).states["feature_drift"]
