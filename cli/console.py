@@ -24,6 +24,7 @@ def emit(result: Mapping[str, Any], *, json: bool, text: str | None = None) -> N
     """Print a result: as JSON, or ``text``, or ``key: value`` lines."""
     if json:
         sys.stdout.write(_json.dumps(result, default=str, allow_nan=False) + "\n")
+        sys.stdout.flush()  # who watches reads as it comes
     elif text is not None:
         sys.stdout.write(text.rstrip("\n") + "\n")
     else:

@@ -81,7 +81,7 @@ def build(
 
 
 @app.command("compile")
-def compile_engine() -> None:
+def compile_engine(json: JsonOption = False) -> None:
     """Compile the stop engine for this machine now (once, about half a minute), so that nothing waits for it later.
 
     Example: parked facts compile
@@ -89,11 +89,14 @@ def compile_engine() -> None:
     import numpy as np
 
     from ingestion.facts.build import build_facts
+    from ingestion.facts.kernel import is_compiled
     from ingestion.facts.kernel.types import RECORD
     from ingestion.facts.rules import load_rules
     from ingestion.facts.stream import StopStream
     from parked.schemas import FIXES
 
+    before = is_compiled()
     with progress("compiling the stop engine"):
         build_facts(FIXES.empty_table(), None, load_rules())
         StopStream(load_rules()).feed(np.zeros(0, RECORD))
+    emit({"engine": "compiled before" if before else "compiled"}, json=json)

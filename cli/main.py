@@ -88,9 +88,18 @@ def _one_line(error: TyperException) -> str:
     said = error.format_message()
     if said.startswith("Usage:"):
         return said
-    context = getattr(error, "ctx", None)
-    command = context.command_path if context is not None else "parked"
-    return f"parked: {' '.join(said.split()).rstrip('.')}; see {command} --help"
+    return f"parked: {' '.join(said.split()).rstrip('.')}; see {_command(sys.argv[1:])} --help"
+
+
+def _command(arguments: Sequence[str]) -> str:
+    """The command that arguments call, as far as they name one: a parser's errors do not always say whose they are."""
+    named, path = typer.main.get_command(app), "parked"
+    for argument in arguments:
+        found = getattr(named, "commands", {}).get(argument)
+        if found is None:
+            break
+        named, path = found, f"{path} {argument}"
+    return path
 
 
 if __name__ == "__main__":

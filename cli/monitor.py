@@ -153,8 +153,9 @@ def watch(
     every: Annotated[float, typer.Option(min=1, help="Minutes between two looks.")] = 60.0,
     policy: PolicyOption = None,
     rules: RulesOption = None,
+    json: JsonOption = False,
 ) -> None:
-    """Look again and again until stopped (Ctrl-C); each look is a run of its own.
+    """Look again and again until stopped (Ctrl-C); each look is a run of its own (with --json: a document a line).
 
     Example: parked monitor watch --every 60
     """
@@ -164,6 +165,7 @@ def watch(
     from monitoring.refit import training_refit
     from monitoring.watch import watch as look_on
     from parked.clock import system_clock
+    from parked.errors import ParkedError
     from parked.opsdb.engine import open_database
 
     settings = settings_of(rules)
@@ -172,11 +174,22 @@ def watch(
     engine = open_database(settings.database)
     refit = training_refit(settings, engine, system_clock)
 
-    def look() -> str:
-        return _told(run_monitor(settings, engine, system_clock, refit=refit, policy=checked))
+    def look() -> MonitorOutcome:
+        return run_monitor(settings, engine, system_clock, refit=refit, policy=checked)
+
+    def tell(seen: MonitorOutcome | ParkedError) -> None:
+        if isinstance(seen, ParkedError):
+            said, text = {"no_look": str(seen)}, f"no look: {seen}"
+        else:
+            said, text = _as_dict(seen), _told(seen)
+        at = system_clock()
+        if json:
+            emit({"at": at.isoformat(), **said}, json=True)
+        else:
+            note(f"{at:%Y-%m-%d %H:%M} UTC: {text}")
 
     note(f"Looking every {every:g} minutes. Ctrl-C stops it.")
-    look_on(look, every_s=every * 60, tell=lambda said: note(f"{system_clock():%Y-%m-%d %H:%M} UTC: {said}"))
+    look_on(look, every_s=every * 60, tell=tell)
     note("Stopped.")
 
 

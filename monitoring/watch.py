@@ -5,20 +5,23 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
+from typing import TypeVar
 
 from parked.errors import ParkedError
 
+Seen = TypeVar("Seen")
+
 
 def watch(
-    look: Callable[[], str],
+    look: Callable[[], Seen],
     *,
     every_s: float,
-    tell: Callable[[str], None],
+    tell: Callable[[Seen | ParkedError], None],
     stop: threading.Event | None = None,
 ) -> int:
-    """Call ``look`` now and every ``every_s`` seconds, ``tell`` what it said; the number of looks once stopped.
+    """Call ``look`` now and every ``every_s`` seconds, ``tell`` what it gave; the number of looks once stopped.
 
-    A look that a ``ParkedError`` ends (another monitor at work, nothing published yet) is told like any other, and the
+    Of a look that a ``ParkedError`` ends (another monitor at work, nothing published yet) the error is told, and the
     next one tries again. Stops at SIGINT or SIGTERM, or when ``stop`` is set (then signals are left alone); a look that
     is going on is finished first.
     """
@@ -28,11 +31,12 @@ def watch(
             signal.signal(number, lambda *_: stop.set())
     looks = 0
     while not stop.is_set():
+        seen: Seen | ParkedError
         try:
-            said = look()
+            seen = look()
         except ParkedError as error:
-            said = f"no look: {error}"
+            seen = error
         looks += 1
-        tell(said)
+        tell(seen)
         stop.wait(every_s)
     return looks

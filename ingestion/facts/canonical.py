@@ -148,7 +148,8 @@ def canonicalise(
 def check_columns(table: pa.Table, schema: pa.Schema, source: str) -> pa.Table:
     """``table`` with the columns of ``schema`` in its types; missing nullable columns are filled with null.
 
-    Dictionary-encoded text stays encoded. Raises InputError naming the first missing, unconvertible or doubled column.
+    Dictionary-encoded text stays encoded; device ids that are whole numbers become text. Raises InputError naming the
+    first missing, unconvertible or doubled column.
     """
     check_once(source, [name for name in table.column_names if name in (*schema.names, "as_if_live")])
     columns = []
@@ -160,6 +161,8 @@ def check_columns(table: pa.Table, schema: pa.Schema, source: str) -> pa.Table:
             needed = ", ".join(field.name for field in schema if not field.nullable)
             raise InputError(f"{source}: no column {wanted.name!r}", mend=f"it must have {needed}")
         column = table.column(wanted.name)
+        if wanted.name == "device_id":
+            column = ids_as_text(column)
         if not _alike(column.type, wanted.type):
             raise InputError(f"{source}: column {wanted.name!r} is {column.type}, not {wanted.type}", mend="convert it")
         if pa.types.is_timestamp(wanted.type) and pa.types.is_timestamp(column.type) and column.type.tz is None:
@@ -174,6 +177,12 @@ def check_columns(table: pa.Table, schema: pa.Schema, source: str) -> pa.Table:
                 f"{source}: column {wanted.name!r} is {column.type}, not {wanted.type}", mend="convert it"
             ) from None
     return pa.table(columns, names=schema.names)
+
+
+def ids_as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Device ids; those that are whole numbers as text, as ingestion reads them."""
+    plain = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    return column.cast(plain).cast(pa.string()) if pa.types.is_integer(plain) else column
 
 
 def _alike(given: pa.DataType, wanted: pa.DataType) -> bool:

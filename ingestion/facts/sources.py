@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingestion.facts.canonical import Records, Taker, check_columns
+from ingestion.facts.canonical import Records, Taker, check_columns, ids_as_text
 from parked.errors import InputError
 from parked.files import PARQUET_DAMAGE, check_regular, unreadable
 from parked.schemas import FIXES, MOTION
@@ -91,19 +91,23 @@ class ParquetSource(Source):
                 left -= batch.num_rows
                 if left < 0:
                     raise ValueError(f"more rows than the {claimed} it says it holds")
-                yield pa.Table.from_batches([batch])
+                table = pa.Table.from_batches([batch])
+                at = table.schema.get_field_index("device_id")
+                yield table.set_column(at, "device_id", ids_as_text(table.column(at)))
         except PARQUET_DAMAGE as error:
             raise unreadable(self._path, self.what, error) from None
 
 
 def _ascending(file: Any) -> bool:
-    """Whether a Parquet file's statistics say that its row groups hold ascending ranges of devices."""
+    """Whether a Parquet file's statistics say that its row groups hold ascending ranges of devices (numbers rise in
+    another order than their texts).
+    """
     leaves = [file.schema.column(i).path for i in range(len(file.schema))]  # of a struct, one for each of its fields
     column = leaves.index("device_id")
     last = ""
     for i in range(file.metadata.num_row_groups):
         held = file.metadata.row_group(i).column(column).statistics
-        if not held or not held.has_min_max or held.min < last:
+        if not held or not held.has_min_max or not isinstance(held.min, str) or held.min < last:
             return False
         last = held.max
     return True

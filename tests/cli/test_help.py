@@ -11,7 +11,7 @@ import click
 import pytest
 import typer.main
 
-from cli.main import app
+from cli.main import app, main
 
 PARKED = str(Path(sys.executable).parent / "parked")
 
@@ -33,6 +33,37 @@ def commands() -> Iterator[tuple[str, click.Command]]:
 def test_every_command_has_help_with_an_example(path: str, command: click.Command) -> None:
     assert command.help
     assert f"Example: {path}" in " ".join(command.help.split())
+
+
+@pytest.mark.parametrize(("path", "command"), list(commands()), ids=lambda v: v if isinstance(v, str) else "")
+def test_every_command_gives_its_result_as_json(path: str, command: click.Command) -> None:
+    options = {name for parameter in command.params for name in parameter.opts}
+    assert "--json" in options, path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["facts", "diff", "--rules", "v1"], "parked facts diff"),
+        (["facts", "diff"], "parked facts diff"),
+        (["facts", "show", "--device"], "parked facts show"),
+        (["facts", "nope"], "parked facts"),
+        (["nope"], "parked"),
+        (["--nope"], "parked"),
+        (["ingest", "facts", "--nope"], "parked ingest"),
+        (["quarantine", "show", "x"], "parked quarantine show"),
+    ],
+)
+def test_a_hint_names_the_help_of_the_command_that_was_meant(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str], command: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["parked", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.endswith(f"; see {command} --help\n")
+    assert said.count("\n") == 1
 
 
 def test_the_help_imports_nothing_heavy() -> None:

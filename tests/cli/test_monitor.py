@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -121,13 +122,38 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_watching_goes_on_after_a_look_that_could_not_be() -> None:
     stop = threading.Event()
-    said: list[str] = []
+    busy = ConflictError("another monitor is at work", mend="wait")
+    said: list[object] = []
 
     def look() -> str:
         if not said:
-            raise ConflictError("another monitor is at work", mend="wait")
+            raise busy
         stop.set()
         return "all quiet"
 
     assert watch(look, every_s=0.0, tell=said.append, stop=stop) == 2
-    assert said == ["no look: another monitor is at work; wait", "all quiet"]
+    assert said == [busy, "all quiet"]
+
+
+@pytest.mark.parametrize("json_option", [(), ("--json",)])
+def test_watching_tells_each_look_as_it_comes(
+    served: Home, monkeypatch: pytest.MonkeyPatch, json_option: tuple[str, ...]
+) -> None:
+    def two_looks(look: Callable[[], Any], *, every_s: float, tell: Callable[[Any], None]) -> int:
+        assert every_s == 60 * 60
+        tell(ConflictError("another monitor is at work", mend="wait"))
+        tell(look())
+        return 2
+
+    monkeypatch.setattr("monitoring.watch.watch", two_looks)
+    result = parked("watch", *json_option)
+    assert result.exit_code == 0, result.output
+    if not json_option:
+        assert result.stdout == ""
+        assert "UTC: no look: another monitor is at work; wait\n" in result.stderr
+        assert "UTC: Run 1: " in result.stderr
+        return
+    first, second = (json.loads(line) for line in result.stdout.splitlines())
+    assert first["no_look"] == "another monitor is at work; wait"
+    assert (second["run"], second["action"]) == (1, "none")
+    assert first["at"] <= second["at"]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -76,6 +77,28 @@ def test_a_column_of_columns_before_the_device_ids_is_not_taken_for_them(
     rising = pa.array([f"{i:09d}" for i in range(mixed.num_rows)])  # in ascending ranges, as the ids are not
     app = pa.StructArray.from_arrays([rising, rising], ["a", "b"])
     assert build(mixed.add_column(0, "app", app), rows=700) == whole
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+@pytest.mark.parametrize("in_memory", [0, 10**9])
+def test_device_ids_that_are_numbers_are_their_texts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tables: tuple[pa.Table, pa.Table], in_memory: int, encoded: bool
+) -> None:
+    monkeypatch.setattr(files, "IN_MEMORY", in_memory)
+    monkeypatch.setattr(ranges, "RANGE", 1000)
+    facts = {}
+    for kind in (pa.string(), pa.int64()):
+        paths = [tmp_path / f"{kind}-{name}.parquet" for name in ("fixes", "motion", "facts")]
+        for table, path in zip(tables, paths[:2], strict=True):
+            # In order as numbers, which is another order than that of their texts: 7 ... 15.
+            numbers = pa.array([7 + int(name.removeprefix("phone-")) for name in table["device_id"].to_pylist()])
+            ids = numbers.dictionary_encode() if encoded and kind == pa.int64() else numbers.cast(kind)
+            renamed = table.set_column(0, "device_id", ids).take(pc.sort_indices(numbers))
+            pq.write_table(renamed, path, row_group_size=700)
+        build_file(*paths, RULES)
+        facts[kind] = pq.read_table(paths[2])
+    assert facts[pa.int64()].equals(facts[pa.string()])
+    assert "15" in facts[pa.int64()]["device_id"].to_pylist()
 
 
 def test_a_file_cut_off_in_the_middle_is_named_and_leaves_the_old_facts(tmp_path: Path, build) -> None:
