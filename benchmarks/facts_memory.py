@@ -42,7 +42,7 @@ def build(settings: Settings, way: str) -> None:
         rebuild(settings, raw, rules)
         return
     position = raw.position()
-    write_facts(settings, rules, facts_of(raw_records(raw, upto=position), rules), position)
+    write_facts(settings, rules, [facts_of(raw_records(raw, upto=position), rules)], position)
 
 
 def ingest(settings: Settings, days: pa.Table, copies: int, uploads: int) -> int:

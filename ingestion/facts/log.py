@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from ingestion.facts.kernel.types import ROW
@@ -31,6 +32,13 @@ class Log:
         if len(self._parts) != 1:
             self._parts = [np.concatenate([np.empty(0, ROW), *self._parts])]
         return self._parts[0]
+
+    def part(self, inside: npt.NDArray[np.bool_]) -> Log:
+        """What was said of some devices. inside: of each of the stream's."""
+        some, rows = Log(), self.rows()
+        some._parts = [rows[inside[rows["device"]]]]
+        some.cut = {device: since for device, since in self.cut.items() if inside[device]}
+        return some
 
     def table(self, stream: StopStream) -> pa.Table:
         """The log as FACTS: of each fact what stood at each moment, numbered, in the order of a build."""

@@ -34,12 +34,9 @@ def replay(settings: Settings, raw: Raw, rules: Rules, device: str, since: int |
     """
     with writing(settings, rules):
         stored = read_stored(settings, rules)
-        log = stored.facts
         records = raw_records(raw, [device], upto=stored.position)
         fresh = facts_of(records, rules) if len(records.records) else FACTS.empty_table()
-        begin = pc.sum(pc.less(log["device_id"], device)).as_py() or 0
-        end = begin + (pc.sum(pc.equal(log["device_id"], device)).as_py() or 0)
-        own = log.slice(begin, end - begin)
+        own = stored.of(device)
         if not len(records.records) and not own.num_rows:
             raise NotFoundError(f"device {device!r}: neither raw records nor facts", mend="check the id")
         if since is not None and not _before(own, since).equals(_before(fresh, since)):
@@ -49,8 +46,16 @@ def replay(settings: Settings, raw: Raw, rules: Rules, device: str, since: int |
             )
         was, now = ({str(row) for row in table.to_pylist()} for table in (own, fresh))
         if was != now or own.num_rows != fresh.num_rows:
-            whole = pa.concat_tables([log.slice(0, begin), fresh, log.slice(end)])
-            write_facts(settings, rules, whole, stored.position)
+
+            def change(part: pa.Table, after: str | None, upto: str | None) -> pa.Table:
+                if (after is not None and device <= after) or (upto is not None and device > upto):
+                    return part
+                begin, beyond = (
+                    pc.sum(compare(part["device_id"], device)).as_py() or 0 for compare in (pc.less, pc.greater)
+                )
+                return pa.concat_tables([part.slice(0, begin), fresh, part.slice(part.num_rows - beyond)])
+
+            write_facts(settings, rules, stored.changed(change), stored.position)
         return Replayed(fresh.num_rows, len(was ^ now))
 
 

@@ -9,9 +9,8 @@ beside them. The log is written last: what is there fits together, whenever a pr
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from pydantic import ValidationError
 from ingestion.facts.build import read_table
 from ingestion.facts.checkpoint import engine_id
 from ingestion.facts.rules import Rules, named_rules
+from ingestion.facts.stored import Stored, opened, pieces
 from ingestion.facts.writer import STORED, FactsWriter
 from parked.errors import ConflictError, InputError
 from parked.files import PARQUET_DAMAGE, atomic_path, sha256_of, write_text
@@ -30,15 +30,6 @@ from parked.locks import locked
 from parked.settings import FIRST_RULES, Settings
 
 _ENGINE, _RULES, _RULES_TEXT = b"parked.engine", b"parked.rules", b"parked.rules.json"
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A revision log as stored."""
-
-    facts: pa.Table
-    position: int
-    """how far of the raw log it is made from"""
 
 
 def _rebuild(version: str) -> str:
@@ -62,10 +53,14 @@ def position_file(facts: Path) -> Path:
 
 def read_facts(settings: Settings, version: str) -> pa.Table:
     """The stored revision log. Raises InputError where it was not built yet."""
+    return read_table(_built(settings, version), "facts")
+
+
+def _built(settings: Settings, version: str) -> Path:
     path = facts_file(settings, version)
     if not path.exists():
         raise InputError(f"{path}: no facts of rules {version!r} yet", mend=_rebuild(version))
-    return read_table(path, "facts")
+    return path
 
 
 def read_stored(settings: Settings, rules: Rules) -> Stored:
@@ -74,18 +69,17 @@ def read_stored(settings: Settings, rules: Rules) -> Stored:
     Raises InputError where there is none, ConflictError where other rules of that name, or another engine, made it.
     """
     check_same_rules(settings, rules)
-    facts = read_facts(settings, rules.version)
-    said = facts.schema.metadata or {}
+    path = _built(settings, rules.version)
+    said = opened(path).schema_arrow.metadata or {}
     wanted = engine_id(rules)
     maker = said.get(_ENGINE, b"an unknown engine").decode()
-    path = facts_file(settings, rules.version)
     if maker != wanted:
         raise ConflictError(f"{path}: made by {maker}, not {wanted}", mend=_rebuild(rules.version))
     position = _position(path)
     if position is None:
         said_not = f"{path}: nothing says how far of the raw log it was made from"
         raise ConflictError(said_not, mend=_rebuild(rules.version))
-    return Stored(facts.replace_schema_metadata(None), position)
+    return Stored(path, position)
 
 
 def log_writer(path: Path, rules: Rules) -> FactsWriter:
@@ -98,10 +92,9 @@ def _says(rules: Rules) -> Mapping[bytes, bytes]:
     return said | {_RULES_TEXT: rules.model_dump_json().encode()}
 
 
-def write_facts(settings: Settings, rules: Rules, facts: pa.Table, position: int) -> None:
-    """Replace the stored log, atomically; states of other positions go."""
-    said = facts.replace_schema_metadata(_says(rules))
-    _replace(facts_file(settings, rules.version), partial(_put, said), position)
+def write_facts(settings: Settings, rules: Rules, facts: Iterable[pa.Table], position: int) -> None:
+    """Replace the stored log, atomically, by tables one after another; states of other positions go."""
+    _replace(facts_file(settings, rules.version), partial(_put, _says(rules), facts), position)
     _keep_states(settings, rules, position)
 
 
@@ -118,10 +111,10 @@ def _keep_states(settings: Settings, rules: Rules, position: int) -> None:
             file.unlink(missing_ok=True)
 
 
-def _put(facts: pa.Table, path: Path) -> None:
-    """Write a log that says of itself what ``facts`` does."""
-    with FactsWriter(path, STORED, facts.schema.metadata) as writer:
-        writer.add(facts)
+def _put(said: Mapping[bytes, bytes], facts: Iterable[pa.Table], path: Path) -> None:
+    """Write a log that says of itself what is ``said``."""
+    with FactsWriter(path, STORED, said) as writer:
+        writer.add_all(facts)
 
 
 def _replace(target: Path, put: Callable[[Path], object], position: int | None) -> None:
@@ -200,9 +193,9 @@ def forget(settings: Settings, device: str) -> int:
         with locked(_lock(path.parent)):
             for file in path.parent.glob("checkpoint-*.bin"):
                 file.unlink(missing_ok=True)
-            facts = read_table(path, "facts")
-            others = facts.filter(pc.not_equal(facts["device_id"], device))
-            if others.num_rows < facts.num_rows:
-                gone += facts.num_rows - others.num_rows
-                _replace(path, partial(_put, others), _position(path))
+            own = sum(pc.sum(pc.equal(part["device_id"], device)).as_py() or 0 for part in pieces(path))
+            if own:
+                gone += own
+                others = (part.filter(pc.not_equal(part["device_id"], device)) for part in pieces(path))
+                _replace(path, partial(_put, opened(path).schema_arrow.metadata, others), _position(path))
     return gone

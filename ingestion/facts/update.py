@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow.compute as pc
+import pyarrow as pa
 
 from ingestion.facts import checkpoint
 from ingestion.facts.canonical import Canonical, Records
-from ingestion.facts.log import Log
+from ingestion.facts.log import Log, in_alphabet
 from ingestion.facts.raw import Raw, raw_ranges, raw_records
 from ingestion.facts.rules import Rules
 from ingestion.facts.splice import splice
 from ingestion.facts.store import checkpoint_file, read_stored, write_facts, writing
+from ingestion.facts.stored import Stored
 from ingestion.facts.stream import StopStream, arrival_order
 from parked.scratch import scratch_folder
 from parked.settings import Settings
@@ -53,12 +55,11 @@ def update(
     """
     with writing(settings, rules):
         stored = read_stored(settings, rules)
-        facts = stored.facts
-        upto = raw.position()
+        upto, before = raw.position(), stored.rows
         if upto == stored.position:
-            return Updated(0, facts.num_rows, facts.num_rows, 0)
+            return Updated(0, before, before, 0)
         progress(0, total=3)
-        stream = _stream(settings, raw, rules, stored.position, pc.count_distinct(facts["device_id"]).as_py())
+        stream = _stream(settings, raw, rules, stored)
         stream.history = _RawHistory(raw, upto)
         progress(1)
         news = raw_records(raw, after=stored.position, upto=upto)
@@ -69,12 +70,23 @@ def update(
         log = Log()
         log.take(stream.feed(records[~np.isin(records["device"], [stream.code(device) for device in renewed])]))
         log.take(stream.renew(renewed))
-        whole = splice(facts, log, stream)
         progress(1)
         checkpoint.save(stream, checkpoint_file(settings, rules.version, upto), upto)
-        write_facts(settings, rules, whole, upto)
+        write_facts(settings, rules, _spliced(stored, log, stream), upto)
         progress(1)
-        return Updated(len(records), facts.num_rows, whole.num_rows, len(log.cut))
+        return Updated(len(records), before, stored.rows, len(log.cut))
+
+
+def _spliced(stored: Stored, log: Log, stream: StopStream) -> Iterator[pa.Table]:
+    """The stored log with what the stream said since, by ranges of devices."""
+    devices, rank = in_alphabet(stream.devices)
+
+    def change(part: pa.Table, after: str | None, upto: str | None) -> pa.Table:
+        begin = 0 if after is None else bisect_right(devices, after)
+        end = len(devices) if upto is None else bisect_right(devices, upto)
+        return splice(part, log.part((begin <= rank) & (rank < end)), stream)
+
+    return stored.changed(change)
 
 
 def _no_longer_stated(stream: StopStream, records: Records) -> list[str]:
@@ -85,14 +97,14 @@ def _no_longer_stated(stream: StopStream, records: Records) -> list[str]:
     return [stream.devices[code] for code in np.unique(records["device"][tied]).tolist()]
 
 
-def _stream(settings: Settings, raw: Raw, rules: Rules, position: int, devices: int) -> StopStream:
-    """The states at a position: as saved, else made from raw by ranges of devices. ``devices``: how many, about."""
-    file = checkpoint_file(settings, rules.version, position)
+def _stream(settings: Settings, raw: Raw, rules: Rules, stored: Stored) -> StopStream:
+    """The states at a log's position: as saved, else made from raw by ranges of devices."""
+    file = checkpoint_file(settings, rules.version, stored.position)
     if file.exists():
         return checkpoint.load(file, rules)[0]
-    stream = StopStream(rules, room=max(64, devices))
+    stream = StopStream(rules, room=max(64, stored.devices()))
     with scratch_folder(file.parent) as scratch:
-        for past in raw_ranges(raw, position, scratch):
+        for past in raw_ranges(raw, stored.position, scratch):
             past.records["device"] = stream.recode(past)[past.records["device"]]
             stream.adopt(past.records)
     return stream

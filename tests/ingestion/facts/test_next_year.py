@@ -81,7 +81,7 @@ def test_a_replay_next_year_gives_the_same_bytes(tmp_path_factory: pytest.TempPa
         position = read_stored(now.settings, RULES).position
         for device in sorted(set(facts["device_id"].to_pylist())):
             lost = pc.equal(facts["device_id"], device)
-            write_facts(now.settings, RULES, facts.filter(pc.invert(lost)), position)
+            write_facts(now.settings, RULES, [facts.filter(pc.invert(lost))], position)
             assert replay(now.settings, now.log, RULES, device).changed == pc.sum(lost).as_py()
             assert bytes_of(now) == then
         facts_file(now.settings, RULES.version).unlink()

@@ -13,16 +13,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ingestion.facts import stored
 from ingestion.facts.asof import as_of
 from ingestion.facts.build import build_facts
 from ingestion.facts.rebuild import rebuild
 from ingestion.facts.replay import replay
 from ingestion.facts.rules import load_rules
 from ingestion.facts.splice import rows_of
-from ingestion.facts.store import facts_file, forget, read_facts, read_stored, write_facts
+from ingestion.facts.store import facts_file, forget, position_file, read_facts, read_stored, write_facts
 from ingestion.facts.update import update
 from parked.clock import fixed_clock
 from parked.errors import ConflictError, InputError, NotFoundError
@@ -63,10 +64,17 @@ def bytes_of(home: Home) -> bytes:
     return facts_file(home.settings, RULES.version).read_bytes()
 
 
-@settings(max_examples=6, deadline=None)
+@pytest.fixture(params=[1, 30, 10**6])
+def piece(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Revisions that are read of a log at a time."""
+    monkeypatch.setattr(stored, "PIECE", request.param)
+    return int(request.param)
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seeds, st.booleans(), st.sampled_from([(0.1, 600), (0.1, 3 * 86_400)]))
 def test_updates_write_the_very_file_that_a_build_of_everything_writes(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, by_receipt: bool, late: tuple[float, int]
+    piece: int, tmp_path_factory: pytest.TempPathFactory, seed: int, by_receipt: bool, late: tuple[float, int]
 ) -> None:
     tables = delayed(world(seed, devices=3), seed, share=late[0], seconds=late[1])
     home = open_home(tmp_path_factory.mktemp("update") / "home")
@@ -234,20 +242,22 @@ def test_as_of_any_moment_stands_what_a_build_of_the_records_received_by_then_le
 
 
 @pytest.mark.parametrize("partial", [False, True])
-def test_a_replay_mends_one_device_to_what_a_build_says_and_leaves_the_others(tmp_path: Path, partial: bool) -> None:
+def test_a_replay_mends_one_device_to_what_a_build_says_and_leaves_the_others(
+    piece: int, tmp_path: Path, partial: bool
+) -> None:
     tables = delayed(world(8, devices=3), 8, share=0.1, seconds=3600)
     home = open_home(tmp_path / "home")
     ingest(home, tables, "a")
     rebuild(home.settings, home.log, RULES)
     whole = read_facts(home.settings, RULES.version)
     good = bytes_of(home)
-    stored = read_stored(home.settings, RULES)
+    position = read_stored(home.settings, RULES).position
     mine = whole.filter(pc.equal(whole["device_id"], "phone-1"))["available_at"].cast(pa.int64()).to_pylist()
     since = mine[len(mine) // 2]
     lost = pc.and_(
         pc.equal(whole["device_id"], "phone-1"), pc.greater_equal(whole["available_at"].cast(pa.int64()), since)
     )
-    write_facts(home.settings, RULES, whole.filter(pc.invert(lost)), stored.position)
+    write_facts(home.settings, RULES, [whole.filter(pc.invert(lost))], position)
     assert bytes_of(home) != good
     done = replay(home.settings, home.log, RULES, "phone-1", since if partial else None)
     assert done.changed == pc.sum(lost).as_py()
@@ -262,7 +272,7 @@ def test_a_partial_replay_refuses_to_build_on_a_past_that_raw_does_not_confirm(t
     rebuild(home.settings, home.log, RULES)
     whole = read_facts(home.settings, RULES.version)
     position = read_stored(home.settings, RULES).position
-    write_facts(home.settings, RULES, whole.slice(1), position)
+    write_facts(home.settings, RULES, [whole.slice(1)], position)
     before = bytes_of(home)
     latest = max(whole["available_at"].cast(pa.int64()).to_pylist())
     with pytest.raises(ConflictError, match="without --since"):
@@ -286,7 +296,54 @@ def test_a_replay_takes_in_nothing_that_the_log_has_not_come_to_yet(tmp_path: Pa
     assert read_facts(home.settings, RULES.version).equals(build_facts(*tables, RULES))
 
 
-def test_forgetting_a_device_leaves_nothing_of_it_and_all_of_the_others(tmp_path: Path) -> None:
+@pytest.mark.parametrize("device", ["phone-0", "phone-1", "phone-2"])
+def test_a_replay_of_a_device_that_the_log_lacks_puts_it_where_it_belongs(
+    piece: int, tmp_path: Path, device: str
+) -> None:
+    home = open_home(tmp_path / "home")
+    ingest(home, world(8, devices=3), "a")
+    rebuild(home.settings, home.log, RULES)
+    good, whole = bytes_of(home), read_facts(home.settings, RULES.version)
+    position = read_stored(home.settings, RULES).position
+    write_facts(home.settings, RULES, [whole.filter(pc.not_equal(whole["device_id"], device))], position)
+    replay(home.settings, home.log, RULES, device)
+    assert bytes_of(home) == good
+
+
+def test_a_stored_log_is_read_in_pieces_of_whole_devices(piece: int, tmp_path: Path) -> None:
+    home = open_home(tmp_path / "home")
+    ingest(home, world(8, devices=4), "a")
+    rebuild(home.settings, home.log, RULES)
+    whole = read_facts(home.settings, RULES.version).replace_schema_metadata(None)
+    log = read_stored(home.settings, RULES)
+    parts = list(stored.pieces(log.path))
+    assert pa.concat_tables(parts).equals(whole)
+    assert (len(parts) > 1) == (piece < 10**6)
+    devices = [set(part["device_id"].to_pylist()) for part in parts]
+    assert sum(len(some) for some in devices) == len(set.union(*devices)) == log.devices() == 4
+    assert log.rows == whole.num_rows
+    for device in ("phone-2", "phone-9"):
+        assert log.of(device).equals(whole.filter(pc.equal(whole["device_id"], device)))
+
+
+def test_a_damaged_log_is_named_and_stays(tmp_path: Path) -> None:
+    home = open_home(tmp_path / "home")
+    first, second = parts(world(8, devices=4), 8, 2, by_receipt=True)
+    ingest(home, first, "a")
+    rebuild(home.settings, home.log, RULES)
+    path = facts_file(home.settings, RULES.version)
+    whole = bytearray(path.read_bytes())
+    whole[len(whole) // 4 : len(whole) // 3] = bytes(len(whole) // 3 - len(whole) // 4)
+    path.write_bytes(whole)
+    path.with_name(position_file(path).name).write_text(f"{home.log.position()}\n", encoding="utf-8")
+    ingest(home, second, "b")
+    for attempt in (lambda: update(home.settings, home.log, RULES), lambda: forget(home.settings, "phone-0")):
+        with pytest.raises(InputError, match=r"facts\.parquet: not a readable Parquet file"):
+            attempt()
+        assert path.read_bytes() == whole
+
+
+def test_forgetting_a_device_leaves_nothing_of_it_and_all_of_the_others(piece: int, tmp_path: Path) -> None:
     home = open_home(tmp_path / "home")
     first, second = parts(world(10, devices=3), 10, 2, by_receipt=True)
     ingest(home, first, "a")

@@ -1,0 +1,90 @@
+"""A stored revision log, read piece by piece: memory holds a piece, not the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from parked.errors import InputError
+from parked.files import PARQUET_DAMAGE, unreadable
+
+PIECE = 262_144
+"""Revisions of a piece, at least (a device is never cut)."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A revision log as stored. Reading it raises InputError where it is damaged."""
+
+    path: Path
+    position: int
+    """how far of the raw log it is made from"""
+
+    @property
+    def rows(self) -> int:
+        """How many revisions."""
+        return int(opened(self.path).metadata.num_rows)
+
+    def devices(self) -> int:
+        """How many devices have any."""
+        last, count = None, 0
+        for batch in _batches(self.path, ["device_id"]):
+            for device in pc.unique(batch["device_id"]).to_pylist():
+                count += device != last
+                last = device
+        return count
+
+    def of(self, device: str) -> pa.Table:
+        """The revisions of one device (FACTS)."""
+        return pa.concat_tables([part.filter(pc.equal(part["device_id"], device)) for part in pieces(self.path)])
+
+    def changed(self, change: Callable[[pa.Table, str | None, str | None], pa.Table]) -> Iterator[pa.Table]:
+        """The log as ``change(piece, after, upto)`` makes each piece of it, which is all there is of the devices after
+        one (None: from the first) and up to another (None: to the last).
+        """
+        parts = pieces(self.path)
+        part, after = next(parts), None
+        for following in parts:
+            upto = part["device_id"][-1].as_py()
+            yield change(part, after, upto)
+            part, after = following, upto
+        yield change(part, after, None)
+
+
+def pieces(path: Path) -> Iterator[pa.Table]:
+    """A log file in tables of whole devices, in its order (an empty one is one table). Raises InputError for damage."""
+    held: list[pa.Table] = [opened(path).schema_arrow.remove_metadata().empty_table()]
+    for batch in _batches(path):
+        held.append(batch)
+        if sum(table.num_rows for table in held) < PIECE:
+            continue
+        whole = pa.concat_tables(held)
+        going = pc.sum(pc.equal(whole["device_id"], whole["device_id"][-1])).as_py()  # it may go on
+        if going < whole.num_rows:
+            yield whole.slice(0, whole.num_rows - going)
+            held = [whole.slice(whole.num_rows - going)]
+    yield pa.concat_tables(held)
+
+
+def _batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    file = opened(path)
+    try:
+        for batch in file.iter_batches(max(1, PIECE // 2), columns=columns):
+            yield pa.Table.from_batches([batch]).replace_schema_metadata(None)
+    except PARQUET_DAMAGE as error:
+        raise unreadable(path, "facts", error) from None
+
+
+def opened(path: Path) -> pq.ParquetFile:
+    """A log file. Raises InputError where it is absent or damaged."""
+    try:
+        return pq.ParquetFile(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such facts file", mend="check the path") from None
+    except PARQUET_DAMAGE as error:
+        raise unreadable(path, "facts", error) from None
