@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import lru_cache
 from time import perf_counter
 from typing import Any
@@ -36,7 +37,7 @@ from bentos.http import (
     send_json,
     theirs,
 )
-from bentos.metric_files import forget_dead
+from bentos.metric_files import reading
 from bentos.pool import Pool
 
 TICK_S = 0.25
@@ -75,9 +76,8 @@ class Door:
         if bentomls and scope["method"] in _READS and not handshake:
             if worker is not None:
                 worker.metrics.carry_over(len(self._begun))
-            if path == "/metrics":
-                forget_dead()
-            return await self._app(scope, receive, theirs(send, ident, ENDPOINTS))
+            async with reading() if path == "/metrics" else nullcontext():
+                return await self._app(scope, receive, theirs(send, ident, ENDPOINTS))
         if not self._ticking:
             self._tick(asyncio.get_running_loop())
         task = asyncio.current_task()

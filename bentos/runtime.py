@@ -20,6 +20,7 @@ from bentos.hindsight import Hindsight
 from bentos.kept_trees import load_proved
 from bentos.lean import give_back
 from bentos.logged import AnswerLog
+from bentos.metric_files import forget_dead
 from bentos.metrics import Metrics
 from bentos.ports import CandidateKey, FeatureSource, LabelSink, NotReadyError, Readiness
 from bentos.prediction_log import SETTLED, PredictionLog
@@ -129,6 +130,7 @@ class Runtime:
         # The log's writer shares the interpreter with who answers, who would wait 5 ms (the default) for a turn.
         sys.setswitchinterval(_TURN_S)
         sweep(self._status_dir)
+        forget_dead()
         self.metrics.generation.set(0)
         self._log.start()
         self._poller.start()
