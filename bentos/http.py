@@ -122,7 +122,7 @@ def parse(kind: type[Request], body: bytes) -> Request:
         if first["type"] == "json_invalid":
             raise HttpError(400, "invalid_json", first["msg"]) from None
         field = ".".join(str(part) for part in first["loc"]) or None
-        raise HttpError(422, "invalid_request", first["msg"], field) from None
+        raise HttpError(422, "invalid_request", first["msg"].removeprefix("Value error, "), field) from None
     twice = repeated_key(body, request)
     if twice is not None:
         raise HttpError(400, "invalid_json", "an object holds this key twice", twice)

@@ -169,7 +169,9 @@ class Place(Answer):
     ended_at: datetime | None = Field(description="when the next vehicle leg began")
     probability: float = Field(description="calibrated, 0-1: that this is a parking")
     reasons: list[str] = Field(
-        description="reason codes of the fact: garage (it fell silent while it still rolled), walked, silence, ..."
+        description="reason codes of the fact: what said that the leg ended (speed, motion_activity: the phone did, "
+        "silence, garage: it fell silent while it still rolled), no_pause where it was not seen to stand, merged, "
+        "interval_departure; and what it rests on since (walked_off, settled: it stayed, drove_on, sparse: few fixes)"
     )
 
 

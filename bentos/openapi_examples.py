@@ -28,7 +28,7 @@ _PLACE: Final[dict[str, Any]] = {
     "since": "2026-03-01T07:00:12Z",
     "ended_at": None,
     "probability": 0.94,
-    "reasons": ["walked"],
+    "reasons": ["speed", "walked_off"],
 }
 _PARKED: Final[dict[str, Any]] = {
     "answer_id": _ID,
@@ -47,6 +47,8 @@ _PARKED: Final[dict[str, Any]] = {
     "rules_version": "v1",
 }
 _NOWHERE: Final = {"spot": None, "probability": None, "uncertainty_m": None}
+_UNKNOWN: Final = {**_PARKED, **_NOWHERE, "state": "unknown", "since": None}
+_NOTHING_KNOWN: Final = {"facts_as_of": None, "facts_age_s": None, "freshness": "none"}
 
 EXAMPLES: Final[dict[type[BaseModel], dict[str, Any]]] = {
     WhereParkedRequest: {
@@ -64,26 +66,35 @@ EXAMPLES: Final[dict[type[BaseModel], dict[str, Any]]] = {
             "since": "2026-03-01T11:41:03Z",
             "runner_up": [{**_PLACE, "ended_at": "2026-03-01T11:41:03Z", "probability": 0.91}],
         },
-        "a phone never seen": {
+        "parked in a garage": {**_PARKED, "spot": {**_PLACE, "reasons": ["garage", "walked_off"]}},
+        "parked, by old facts": {
             **_PARKED,
-            **_NOWHERE,
-            "state": "unknown",
-            "reason": "unknown_device",
-            "since": None,
-            "facts_as_of": None,
-            "facts_age_s": None,
-            "freshness": "none",
+            "asked_at": "2026-03-08T12:00:00Z",
+            "facts_age_s": 604880.0,
+            "freshness": "stale",
         },
+        "moving, from where is not known": {**_UNKNOWN, "reason": "vehicle_moving"},
+        "it left and stopped where it is hardly parked": {
+            **_UNKNOWN,
+            "reason": "left_again",
+            "probability": 0.94,
+            "runner_up": [
+                {**_PLACE, "candidate_id": "5f1d0c2b9a8e7f61", "since": "2026-03-01T11:52:40Z", "probability": 0.08},
+                {**_PLACE, "ended_at": "2026-03-01T11:41:03Z"},
+            ],
+        },
+        "it stopped, but is hardly parked": {
+            **_UNKNOWN,
+            "reason": "below_threshold",
+            "runner_up": [{**_PLACE, "probability": 0.08}],
+        },
+        "a phone never seen": {**_UNKNOWN, **_NOTHING_KNOWN, "reason": "unknown_device"},
+        "no parking of it is known yet": {**_UNKNOWN, "reason": "no_candidates"},
         "a moment before all that is known": {
-            **_PARKED,
-            **_NOWHERE,
-            "state": "unknown",
+            **_UNKNOWN,
+            **_NOTHING_KNOWN,
             "reason": "no_candidates",
-            "since": None,
             "asked_at": "2020-01-01T00:00:00Z",
-            "facts_as_of": None,
-            "facts_age_s": None,
-            "freshness": "none",
         },
     },
     ScoreRequest: {

@@ -6,9 +6,11 @@ import json
 import re
 import shlex
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from bentos.answer import Reason, State
 from bentos.door import ENDPOINTS
 from bentos.openapi import ERRORS
 
@@ -33,6 +35,11 @@ def test_a_request_in_the_page_is_one_the_server_takes(line: str) -> None:
         endpoint.request.model_validate_json(words[words.index("-d") + 1])
     else:
         assert "GET" in endpoint.methods
+
+
+def test_every_state_and_reason_is_in_the_page() -> None:
+    for word in (*get_args(State), *get_args(Reason)):
+        assert re.search(rf"^\| .*`{word}`", PAGE, re.M), word
 
 
 def test_every_path_is_in_the_page() -> None:

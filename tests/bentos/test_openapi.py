@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import jsonschema_rs
@@ -15,8 +16,11 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from schemathesis import checks
 
+from bentos.answer import Reason
+from bentos.messages import Place, WhereParkedAnswer
 from bentos.openapi import API_VERSION, ERRORS, document
 from bentos.openapi_examples import EXAMPLES
+from ingestion.facts.kernel.types import REASONS
 from tests.bentos.conftest import Served
 
 EXAMPLES_TO_TRY = 50
@@ -77,6 +81,20 @@ def test_examples_are_what_the_messages_take_and_the_document_says(
     for example in EXAMPLES[message].values():
         message.model_validate_json(json.dumps(example))
         jsonschema_rs.Draft202012Validator(schema).validate(example)
+
+
+def test_every_reason_and_freshness_of_an_answer_has_an_example() -> None:
+    shown = EXAMPLES[WhereParkedAnswer].values()
+    assert {example["reason"] for example in shown} == set(get_args(Reason))
+    assert {example["freshness"] for example in shown} == {"fresh", "stale", "none"}
+
+
+def test_the_reasons_of_a_place_are_those_that_facts_have() -> None:
+    told = re.findall(r"[a-z]+(?:_[a-z]+)*", str(Place.model_fields["reasons"].description))
+    assert set(REASONS) <= set(told)
+    shown = re.findall(r'"reasons": \[("[^\]]*)\]', json.dumps(list(EXAMPLES[WhereParkedAnswer].values())))
+    assert shown
+    assert {code for codes in shown for code in json.loads(f"[{codes}]")} <= set(REASONS)
 
 
 def test_every_question_and_answer_has_an_example(told: dict[str, Any]) -> None:

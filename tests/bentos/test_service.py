@@ -167,6 +167,7 @@ def test_every_mistake_has_the_one_error_shape(
     error = reply.json()["error"]
     assert set(error) <= {"code", "message", "field"}
     assert error["message"]
+    assert not error["message"].startswith("Value error")
     assert (reply.status_code, error["code"], error.get("field")) == (*fault, field)
 
 
