@@ -69,7 +69,7 @@ def ranges(
             n += sum(len(part) for part in source.records(taker, progress, out=everything[n:]))
         yield from _cut(canonical_of(everything[:n], taker.codes, taker.refused))
     else:
-        yield from _spilled(sources, taker, scratch, progress)
+        yield from _spilled(sources, taker, scratch, progress, buffers)
     refused.update(taker.refused)
 
 
@@ -162,7 +162,9 @@ def _streamed(sources: Sequence[Source], taker: Taker, progress: Progress, buffe
         yield canonical_of(room[:held], codes, {})
 
 
-def _spilled(sources: Sequence[Source], taker: Taker, scratch: Path, progress: Progress) -> Iterator[Canonical]:
+def _spilled(
+    sources: Sequence[Source], taker: Taker, scratch: Path, progress: Progress, buffers: Buffers
+) -> Iterator[Canonical]:
     """Ranges of sources in any order, through temporary files."""
     counts: dict[str, int] = {}
     for source in sources:
@@ -189,7 +191,9 @@ def _spilled(sources: Sequence[Source], taker: Taker, scratch: Path, progress: P
             file = files[i]
             if not file.exists():
                 continue
-            records = np.fromfile(file, RECORD)
+            records = buffers.take(file.stat().st_size // RECORD.itemsize)
+            with file.open("rb") as handle:
+                handle.readinto(records.view(np.uint8).data)
             file.unlink()
             records["device"] -= begin
             yield canonical_of(records, {name: code for code, name in enumerate(names)}, {})

@@ -108,6 +108,24 @@ def test_raw_is_only_read_piece_by_piece(tmp_path: Path, monkeypatch: pytest.Mon
     assert read_facts(home.settings, RULES.version).equals(build_facts(*tables, RULES))
 
 
+def test_ranges_that_came_through_files_use_the_same_memory_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = open_home(tmp_path / "home")
+    tables = world(7, devices=12)
+    ingest(home, tables, "a")
+    monkeypatch.setattr(ranges, "RANGE", 500)
+    buffers, places, sizes = ranges.Buffers(), set(), []
+    sources = raw.raw_sources(home.log, home.log.position())
+    for part in ranges.ranges(sources, 0.0, tmp_path, lambda *_: None, {}, buffers, in_memory=0):
+        places.add(part.records.__array_interface__["data"][0])
+        sizes.append(len(part.records))
+        buffers.give(part.records)
+    assert sum(sizes) == tables[0].num_rows + tables[1].num_rows
+    assert len(sizes) > 3
+    assert len(places) == 1
+
+
 def test_states_that_an_update_makes_from_raw_are_the_same_in_ranges(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
