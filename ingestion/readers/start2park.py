@@ -1,8 +1,7 @@
 """start2park waypoints (ReLUT parking-search-prediction): TripID, lon, lat, time, speed_kmh, label.
 
-``time`` is Europe/Berlin wall time without an offset. In the hour that autumn repeats, a time is read as the first
-pass (summer time), unless the same trip, in file order, has already been more than half an hour later: then the
-clock went back and it is the second. A time in the hour that spring skips never was: set aside.
+``time`` is Europe/Berlin wall time without an offset. Which pass of the hour that autumn repeats a time is of is told
+by its trip's other times (``autumn``), or it is set aside. A time in the hour that spring skips never was: set aside.
 
 The device is ``--device``, else the TripID (each trip is its own phone as far as the data tells). There is no time of
 receipt. ``label`` is a person's judgment, not a measurement: not read here.
@@ -10,8 +9,9 @@ receipt. ``label`` is a person's judgment, not a measurement: not read here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingestion.readers.autumn import is_about, is_repeated, passes
 from ingestion.readers.csvfile import TextRows, header_of, rows_again, text_batches
 from ingestion.readers.parsing import cast_cells, held, numbers
 from ingestion.readers.port import CANDIDATE_FIXES, Batch, Kept, Malformed
@@ -30,7 +31,6 @@ from parked.schemas import TIME
 
 COLUMNS: Final = ("TripID", "lon", "lat", "time", "speed_kmh")
 ZONE: Final = "Europe/Berlin"
-_WENT_BACK: Final = pd.Timedelta(minutes=30)
 
 _FIRST: Final = pa.scalar(datetime(1700, 1, 1), pa.timestamp("us"))  # noqa: DTZ001
 _LAST: Final = pa.scalar(datetime(2260, 1, 1), pa.timestamp("us"))  # noqa: DTZ001
@@ -58,36 +58,49 @@ class Start2ParkReader:
             if missing:
                 raise InputError(f"{path}: no column {', '.join(missing)}", mend=f"it needs {', '.join(COLUMNS)}")
 
+        told = cache(lambda: _told(text_batches(path, check_header=check)))  # where asked: it reads the file once more
         for rows in text_batches(path, check_header=check):
-            yield _batch(rows, device)
+            yield _batch(rows, device, told)
 
     def again(self, kept: Sequence[Kept], *, source: str, device: str | None = None) -> Batch:  # noqa: ARG002
-        """Kept rows. Without its neighbours nobody knows which pass of autumn's hour a row is of: set aside."""
-        return _batch(rows_again(kept), device, alone=True)
+        """Kept rows. Without its file's others nobody knows which pass of autumn's hour a row is of: set aside."""
+        return _batch(rows_again(kept), device, lambda: _told(()))
 
 
-def to_utc(local: pd.Series[Any], trip: pd.Series[Any]) -> pd.Series[Any]:
-    """Naive Berlin wall times to UTC by the rule above; NaT where the time never was.
-
-    ``local``: datetime64, ``trip``: the trip of each, both in file order.
-
-    >>> night = pd.Series(pd.to_datetime(["2020-10-25 02:50:00", "2020-10-25 02:10:00"]))
-    >>> [str(t) for t in to_utc(night, pd.Series(["a", "a"]))]
-    ['2020-10-25 00:50:00+00:00', '2020-10-25 01:10:00+00:00']
-    """
-    latest_so_far = local.groupby(trip, dropna=False).cummax()
-    first_pass = ~(local + _WENT_BACK < latest_so_far).to_numpy(dtype=bool)
-    zoned: pd.Series[Any] = local.dt.tz_localize(ZONE, ambiguous=first_pass, nonexistent="NaT").dt.tz_convert("UTC")
-    return zoned
+def _local(rows: TextRows) -> tuple[pd.Series[Any], npt.NDArray[np.bool_], pd.Series[Any]]:
+    """The rows' wall times (datetime64), which cells are none, and the trips ("": none is named)."""
+    local, unreadable = cast_cells(rows.columns["time"], pa.timestamp("us"))
+    return held(local, _FIRST, _LAST).to_pandas(), unreadable, rows.columns["TripID"].to_pandas().fillna("")
 
 
-def _twice(local: pd.Series[Any]) -> npt.NDArray[np.bool_]:
-    """Which wall times were in Berlin twice."""
-    zoned = local.dt.tz_localize(ZONE, ambiguous="NaT", nonexistent="shift_forward")
-    return np.asarray(zoned.isna() & local.notna(), dtype=np.bool_)
+def _told(file: Iterable[TextRows]) -> pd.Series[Any]:
+    """What all rows of a file tell of repeated hours (``passes``)."""
+    times: list[pd.Series[Any]] = [pd.Series(dtype="datetime64[us]")]
+    trips: list[pd.Series[Any]] = [pd.Series(dtype=object)]
+    for rows in file:
+        local, _, trip = _local(rows)
+        near = is_about(local, ZONE)
+        times.append(local[near])
+        trips.append(trip[near])
+    return passes(pd.concat(times, ignore_index=True), pd.concat(trips, ignore_index=True), ZONE)
 
 
-def _batch(rows: TextRows, device: str | None, *, alone: bool = False) -> Batch:
+def _utc(
+    local: pd.Series[Any], trip: pd.Series[Any], told: Callable[[], pd.Series[Any]]
+) -> tuple[pd.Series[Any], npt.NDArray[np.bool_]]:
+    """Wall times to UTC (NaT: it never was), and of which of them nothing tells the pass (given as the second)."""
+    first = np.zeros(len(local), dtype=np.bool_)
+    untold = is_repeated(local, ZONE)
+    if untold.any():
+        rows = np.flatnonzero(untold)
+        known = told().reindex(pd.MultiIndex.from_arrays([trip.iloc[rows], local.iloc[rows]])).to_numpy()
+        first[rows] = known == 1.0
+        untold[rows] = np.isnan(known)
+    zoned = local.dt.tz_localize(ZONE, ambiguous=first, nonexistent="NaT")
+    return zoned.dt.tz_convert("UTC"), untold
+
+
+def _batch(rows: TextRows, device: str | None, told: Callable[[], pd.Series[Any]]) -> Batch:
     text = rows.columns
     count = len(rows)
     faults: dict[int, tuple[Reason, str]] = {}
@@ -96,14 +109,11 @@ def _batch(rows: TextRows, device: str | None, *, alone: bool = False) -> Batch:
         for row in np.flatnonzero(wrong):
             faults.setdefault(int(row), (reason, f"{name}={text[name][row].as_py()!r:.80}"))
 
-    local, unreadable = cast_cells(text["time"], pa.timestamp("us"))
+    local, unreadable, trip = _local(rows)
     note(unreadable, Reason.BAD_TIME, "time")
-    local = held(local, _FIRST, _LAST)
-    utc = to_utc(local.to_pandas(), text["TripID"].to_pandas())
-    never = utc.isna().to_numpy() & ~np.asarray(pc.is_null(local).to_numpy(zero_copy_only=False), dtype=np.bool_)
-    note(never, Reason.LOCAL_TIME_SKIPPED, "time")
-    if alone:
-        note(_twice(local.to_pandas()), Reason.LOCAL_TIME_REPEATED, "time")
+    utc, untold = _utc(local, trip, told)
+    note(np.asarray(utc.isna() & local.notna(), dtype=np.bool_), Reason.LOCAL_TIME_SKIPPED, "time")
+    note(untold, Reason.LOCAL_TIME_REPEATED, "time")
     parsed: dict[str, Any] = {}
     for name in ("lat", "lon", "speed_kmh"):
         parsed[name], wrong = numbers(text[name])

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingestion.readers.start2park import Start2ParkReader, to_utc
+from ingestion.readers.port import Kept
+from ingestion.readers.start2park import Start2ParkReader
 from parked.errors import InputError
 from tests.ingestion.readers.helpers import Everything, read_all
 
@@ -45,15 +46,61 @@ def test_summer_is_two_hours_ahead(tmp_path):
     assert fix["event_time"] == datetime(2021, 7, 1, 10, tzinfo=UTC)
 
 
-def test_in_the_repeated_hour_the_second_pass_is_told_by_the_clock_going_back(tmp_path):
-    rows = [f"t,8,50,2020-10-25 {clock},0,driving" for clock in ("02:30:00", "02:59:00", "02:01:00", "03:00:00")]
-    times = [fix["event_time"] for fix in read(tmp_path, *rows).fixes]
-    assert times == [datetime(2020, 10, 25, *clock, tzinfo=UTC) for clock in ((0, 30), (0, 59), (1, 1), (2, 0))]
+def night(folder: Path, *clocks: str, trip: str = "t") -> tuple[list[datetime], list[str]]:
+    """The UTC moments of wall times of 25 October 2020, and the reasons of those set aside."""
+    found = read(folder, *(f"{trip},8,50,2020-10-25 {clock},0,driving" for clock in clocks))
+    return [fix["event_time"] for fix in found.fixes], found.reasons
+
+
+def at(hour: int, minute: int) -> datetime:
+    return datetime(2020, 10, 25, hour, minute, tzinfo=UTC)
+
+
+def test_a_repeated_time_that_goes_on_from_before_the_hour_is_of_the_first_pass(tmp_path):
+    assert night(tmp_path, "01:55:00", "02:04:00", "02:14:00") == ([at(23, 55) - timedelta(1), at(0, 4), at(0, 14)], [])
+
+
+def test_a_repeated_time_that_goes_on_to_after_the_hour_is_of_the_second_pass(tmp_path):
+    assert night(tmp_path, "02:51:00", "02:58:00", "03:05:00") == ([at(1, 51), at(1, 58), at(2, 5)], [])
+
+
+@pytest.mark.parametrize(
+    "clocks",
+    [
+        ["02:30:00"],  # alone
+        ["02:59:00", "02:01:00"],  # the order of rows is none of theirs
+        ["01:55:00", "02:06:00"],  # too far from what is before
+        ["02:40:00", "03:05:00"],
+        ["01:55:00", *(f"02:{m:02d}:00" for m in range(0, 60, 10))],  # it may go on into the second pass
+        [*(f"02:{m:02d}:00" for m in range(9, 60, 10)), "03:05:00"],  # it may have begun in the first
+    ],
+)
+def test_a_repeated_time_that_nothing_tells_of_is_set_aside(tmp_path, clocks):
+    moments, reasons = night(tmp_path, *clocks)
+    assert reasons == ["local_time_repeated"] * sum(clock.startswith("02") for clock in clocks)
+    assert len(moments) == sum(not clock.startswith("02") for clock in clocks)
 
 
 def test_another_trips_clock_says_nothing(tmp_path):
-    rows = ["t,8,50,2020-10-25 02:59:00,0,driving", "u,8,50,2020-10-25 02:01:00,0,driving"]
-    assert read(tmp_path, *rows).fixes[1]["event_time"] == datetime(2020, 10, 25, 0, 1, tzinfo=UTC)
+    found = read(tmp_path, "t,8,50,2020-10-25 01:58:00,0,driving", "u,8,50,2020-10-25 02:01:00,0,driving")
+    assert found.reasons == ["local_time_repeated"]
+
+
+def test_neighbours_may_stand_anywhere_in_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("ingestion.readers.csvfile._BLOCK_BYTES", 256)
+    far = [f"x,8,50,2021-02-01 10:{m:02d}:00,0,driving" for m in range(60)]
+    rows = ["t,8,50,2020-10-25 02:04:00,0,driving", *far, "t,8,50,2020-10-25 01:58:00,0,driving"]
+    found = read(tmp_path, *rows)
+    assert (found.fixes[0]["event_time"], found.reasons) == (at(0, 4), [])
+
+
+def test_kept_rows_of_a_repeated_hour_stay_aside(tmp_path):
+    rows = [f"t,8,50,2020-10-25 {clock},0,driving" for clock in ("01:58:00", "02:04:00")]
+    names = ("TripID", "lon", "lat", "time", "speed_kmh", "label")
+    kept = [Kept(json.dumps(dict(zip(names, row.split(","), strict=True))), None) for row in rows]
+    again = Start2ParkReader().again(kept, source="waypoints.csv")
+    assert [str(entry.reason) for entry in again.malformed] == ["local_time_repeated"]
+    assert again.fixes.num_rows == 1
 
 
 def test_bad_rows_are_set_aside(tmp_path):
@@ -81,18 +128,21 @@ def test_missing_columns_are_named(tmp_path):
         read_all(Start2ParkReader(), path)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     start=st.one_of(st.integers(0, 86_400 * 700), st.integers(86_400 * 297, 86_400 * 298 + 10_000)),
-    steps=st.lists(st.integers(1, 900), max_size=20),
+    steps=st.lists(st.one_of(st.integers(1, 600), st.integers(540, 600)), max_size=20),
+    order=st.randoms(use_true_random=False),
 )
-def test_wall_times_stay_what_was_written_and_are_exact_outside_the_repeated_hour(start, steps):
+def test_a_drives_moments_are_told_exactly_or_not_at_all_in_any_order(tmp_path_factory, start, steps, order):
     moments = [datetime(2020, 1, 1, tzinfo=UTC) + timedelta(seconds=start)]
     for step in steps:
         moments.append(moments[-1] + timedelta(seconds=step))
-    local = [moment.astimezone(BERLIN).replace(tzinfo=None, fold=0) for moment in moments]
-    converted = to_utc(pd.Series(pd.to_datetime(local)), pd.Series(["trip"] * len(local))).tolist()
-    for moment, wall, found in zip(moments, local, converted, strict=True):
-        assert found.to_pydatetime().astimezone(BERLIN).replace(tzinfo=None, fold=0) == wall
+    order.shuffle(moments)
+    walls = [moment.astimezone(BERLIN).replace(tzinfo=None, fold=0) for moment in moments]
+    found = read(tmp_path_factory.mktemp("drive"), *(f"t,8,50,{wall},0,driving" for wall in walls))
+    told = {fix["source_offset"]: fix["event_time"] for fix in found.fixes}
+    assert len(told) + len(found.malformed) == len(moments)
+    for offset, (moment, wall) in enumerate(zip(moments, walls, strict=True)):
         once = wall.replace(tzinfo=BERLIN).utcoffset() == wall.replace(tzinfo=BERLIN, fold=1).utcoffset()
-        assert found == moment or not once
+        assert told.get(offset) == moment or not (once or offset in told)
