@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import lmdb
 import msgpack
@@ -22,37 +22,44 @@ _TYPES: Final = {"int64": "INT64", "double": "DOUBLE", "string": "STRING", "bool
 Stays = Callable[[dict[str, Any], int], bool]
 
 
-def load_columns(
-    path: Path,
-    view: bytes,
-    keys: Sequence[bytes],
-    columns: Mapping[str, pa.Array | pa.ChunkedArray],
-    *,
-    stays: Stays | None = None,
-) -> int:
-    """Write a row for each of the distinct ``keys`` of a view in one transaction; says how many were written.
+class Rows(NamedTuple):
+    """Rows of a view to be written."""
 
-    ``columns``: EVENT_US first (int64, no nulls), then a view's fields: float64, int64, string or bool. A stored row of
-    a later moment is left as it is where ``stays(stored values by field, index of the new row)``; without ``stays``
-    every row is written.
+    keys: Sequence[bytes]
+    """Distinct."""
+    columns: Mapping[str, pa.Array | pa.ChunkedArray]
+    """EVENT_US first (int64, no nulls), then the view's fields: float64, int64, string or bool."""
+    stays: Stays | None = None
+    """A stored row of a later moment is left as it is where this says so of its values by field and the index of the
+    new row; without it, every row is written."""
+
+
+def load_columns(path: Path, view: bytes, parts: Iterable[Rows]) -> int:
+    """Write rows of a view in one transaction, a part after the other; says how many were written.
+
+    A few thousand rows a part keep what is made of them in the processor's caches. Raises InternalError for a column
+    of another type.
     """
-    moments = np.asarray(columns[EVENT_US].to_numpy())
     file = file_of(path)
     handle = file.view(view, make=True)
-    with file.begin(write=True, buffers=True) as transaction:
-        known = declare(transaction, view, {name: _TYPES.get(str(column.type), "") for name, column in columns.items()})
-        packed, ends = pack([columns.get(name) for name in known], len(keys))
-        cuts = map(slice, ends[:-1].tolist(), ends[1:].tolist())
-        rows = list(zip(keys, map(packed.__getitem__, cuts), strict=True))
-        with transaction.cursor(handle) as cursor:
+    written = 0
+    with file.begin(write=True, buffers=True) as transaction, transaction.cursor(handle) as cursor:
+        for keys, columns, stays in parts:
+            types = {name: _TYPES.get(str(column.type), "") for name, column in columns.items()}
+            known = declare(transaction, view, types)
+            packed, ends = pack([columns.get(name) for name in known], len(keys))
+            cuts = map(slice, ends[:-1].tolist(), ends[1:].tolist())
+            rows = list(zip(keys, map(packed.__getitem__, cuts), strict=True))
             if stays is not None and _holds_any(cursor, keys):
+                moments = np.asarray(columns[EVENT_US].to_numpy())
                 chosen = _chosen(transaction, handle, keys, moments.tolist(), known, stays)
                 rows = [row for row, wanted in zip(rows, chosen, strict=True) if wanted]
             rows.sort(key=itemgetter(0))
             # What comes after all that is there fills its pages to the brim, and no place is looked for.
             last = bytes(cursor.key()) if cursor.last() else b""
             consumed, _ = cursor.putmulti(rows, append=bool(rows) and rows[0][0] > last)
-    return int(consumed)
+            written += int(consumed)
+    return written
 
 
 def keys_of(columns: Sequence[pa.Array | pa.ChunkedArray]) -> list[bytes]:

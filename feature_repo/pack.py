@@ -13,6 +13,8 @@ import pyarrow.compute as pc
 from feature_repo.pack_kernel import write_flags, write_numbers, write_texts
 from parked.errors import InternalError
 
+_NIL: Final = 0xC0
+
 _SHORT: Final = 16
 """An array of so many values or more needs a header of three bytes instead of one."""
 
@@ -34,13 +36,14 @@ def pack(columns: Sequence[pa.Array | pa.ChunkedArray | None], rows: int) -> tup
     for part in parts:
         sizes += 1 if part is None else part.sizes
     ends = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(sizes)])
-    out = np.full(int(ends[-1]), 0xC0, dtype=np.uint8)  # null
+    out = np.empty(int(ends[-1]), dtype=np.uint8)
     places = ends[:-1].copy()
     for byte in header:
         out[places] = byte
         places += 1
     for part in parts:
         if part is None:
+            out[places] = _NIL
             places += 1
         else:
             part.write(out, places)

@@ -7,7 +7,7 @@ of other definitions, and SQLite keeps event times in whole seconds; so each row
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,13 +23,18 @@ from parked.clock import from_us
 if TYPE_CHECKING:
     from feast import FeatureStore
 
+    from feature_repo import lmdb_load
+
 Progress = Callable[[int], None]
 
 CHUNK_KEYS: Final = 500
 """Keys per transaction: short enough that a server's read never waits long."""
 
-PACKED_KEYS: Final = 50_000
+PACKED_KEYS: Final = 200_000
 """The same, where readers do not wait for writers."""
+
+PACKED_ROWS: Final = 10_000
+"""Rows that are made at once: what is made of them stays in the caches."""
 
 _NO_FEATURES: Final = ("available_at", "device_id", "candidate_id", "cell")
 """Columns of a snapshot that are no fields of a row: its keys, and where to look next."""
@@ -70,7 +75,7 @@ def load_online(
 
 def load_rows(
     store: FeatureStore,
-    rows: Mapping[str, pa.Table],
+    rows: Mapping[str, Chosen],
     *,
     replace: bool = False,
     catalogue: Catalogue | None = None,
@@ -81,12 +86,13 @@ def load_rows(
     return {view: _load(store, view, rows[view], catalogue, replace, progress) for view in (CANDIDATE, PLACE, DEVICE)}
 
 
-def online_rows(snapshots: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+def online_rows(snapshots: Mapping[str, pa.Table]) -> dict[str, Chosen]:
     """The rows that serving can ask for: newest per device, and per candidate and place that a device's row names."""
     devices = newest(snapshots[DEVICE], KEYS[DEVICE])
+    told = devices.slice()
     named = pa.concat_tables(
         [
-            devices.select(["device_id", f"candidate_{rank}", f"cell_{rank}"]).rename_columns(
+            told.select(["device_id", f"candidate_{rank}", f"cell_{rank}"]).rename_columns(
                 ["device_id", "candidate_id", "cell"]
             )
             for rank in RANKS
@@ -94,13 +100,31 @@ def online_rows(snapshots: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
     )
     named = named.filter(pc.is_valid(named["candidate_id"]))
     return {
-        DEVICE: devices,
+        DEVICE: Chosen(told, None),
         CANDIDATE: newest(snapshots[CANDIDATE], KEYS[CANDIDATE], named),
         PLACE: newest(snapshots[PLACE], KEYS[PLACE], named),
     }
 
 
-def newest(rows: pa.Table, keys: Sequence[str], named: pa.Table | None = None) -> pa.Table:
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Rows of a table, in an order, not gathered yet: all at once would be memory touched for the first time."""
+
+    table: pa.Table
+    index: pa.ChunkedArray | None
+    """int64, which rows in which order; None: all as they are."""
+
+    def __len__(self) -> int:
+        return self.table.num_rows if self.index is None else len(self.index)
+
+    def slice(self, start: int = 0, length: int | None = None) -> pa.Table:
+        """At most ``length`` of them from the ``start``-th on; without ``length`` all."""
+        if self.index is None:
+            return self.table.slice(start, length)
+        return self.table.take(self.index.slice(start, length))
+
+
+def newest(rows: pa.Table, keys: Sequence[str], named: pa.Table | None = None) -> Chosen:
     """The newest row of each key (of those in ``named``, where given), ordered by key.
 
     ``available_at`` strictly increases per key, so there is one.
@@ -118,18 +142,18 @@ def newest(rows: pa.Table, keys: Sequence[str], named: pa.Table | None = None) -
     is_first[1:] = np.any([pc.not_equal(column[1:], column[:-1]).to_numpy(False) for column in columns], axis=0)
     chosen = short["row"].filter(pa.array(is_first))
     every = len(chosen) == rows.num_rows and chosen.equals(pa.chunked_array([np.arange(len(chosen))]))
-    return rows if every else rows.take(chosen)
+    return Chosen(rows, None if every else chosen)
 
 
 def _load(
-    store: FeatureStore, view: str, rows: pa.Table, catalogue: Catalogue, replace: bool, progress: Progress | None
+    store: FeatureStore, view: str, rows: Chosen, catalogue: Catalogue, replace: bool, progress: Progress | None
 ) -> Loaded:
     target = store.get_feature_view(view)
     provider = store._get_provider()
     if store.config.online_store.type == LMDB:
         return _load_packed(store, target, rows, replace, progress)
     written = 0
-    for start in range(0, rows.num_rows, CHUNK_KEYS):
+    for start in range(0, len(rows), CHUNK_KEYS):
         chunk = rows.slice(start, CHUNK_KEYS)
         entities = _entity_keys(chunk, KEYS[view])
         keep = list(range(chunk.num_rows))
@@ -148,32 +172,41 @@ def _load(
         written += len(keep)
         if progress is not None:
             progress(chunk.num_rows)
-    return Loaded(written=written, kept=rows.num_rows - written)
+    return Loaded(written=written, kept=len(rows) - written)
 
 
-def _load_packed(store: FeatureStore, target: Any, rows: pa.Table, replace: bool, progress: Progress | None) -> Loaded:
+def _load_packed(store: FeatureStore, target: Any, rows: Chosen, replace: bool, progress: Progress | None) -> Loaded:
     """Columns as they are, without a protobuf per value; compared with what is stored as they are written."""
-    from feature_repo.lmdb_load import keys_of, load_columns
+    from feature_repo.lmdb_load import load_columns
     from feature_repo.lmdb_values import path_of, view_key
+
+    path, view = path_of(store.config), view_key(store.config, target)
+    written = 0
+    for start in range(0, len(rows), PACKED_KEYS):
+        count = min(PACKED_KEYS, len(rows) - start)
+        written += load_columns(path, view, _parts(rows, KEYS[target.name], range(start, start + count), replace))
+        if progress is not None:
+            progress(count)
+    return Loaded(written=written, kept=len(rows) - written)
+
+
+def _parts(rows: Chosen, keys: Sequence[str], of: range, replace: bool) -> Iterator[lmdb_load.Rows]:
+    from feature_repo.lmdb_load import Rows, keys_of
     from feature_repo.packed import EVENT_US
 
-    names = [name for name in rows.column_names if name not in (*_NO_FEATURES, *KEYS[target.name])]
-    view = view_key(store.config, target)
-    written = 0
-    for start in range(0, rows.num_rows, PACKED_KEYS):
-        chunk = rows.slice(start, PACKED_KEYS)
-        keys = keys_of([chunk[key] for key in sorted(KEYS[target.name], reverse=True)])
-        columns = {EVENT_US: chunk["facts_as_of_us"], **{name: chunk[name] for name in names}}
-        built_by = chunk["built_by"]
+    names = [name for name in rows.table.column_names if name not in (*_NO_FEATURES, *keys)]
+    for start in range(of.start, of.stop, PACKED_ROWS):
+        part = rows.slice(start, min(PACKED_ROWS, of.stop - start))
+        built_by = part["built_by"]
 
         def same_build(stored: dict[str, Any], index: int, built_by: pa.ChunkedArray = built_by) -> bool:
             return bool(stored["built_by"] == built_by[index].as_py())
 
-        stays = None if replace else same_build
-        written += load_columns(path_of(store.config), view, keys, columns, stays=stays)
-        if progress is not None:
-            progress(chunk.num_rows)
-    return Loaded(written=written, kept=rows.num_rows - written)
+        yield Rows(
+            keys_of([part[key] for key in sorted(keys, reverse=True)]),
+            {EVENT_US: part["facts_as_of_us"], **{name: part[name] for name in names}},
+            None if replace else same_build,
+        )
 
 
 def _is_newer(stored: Mapping[str, Any] | None, as_of_us: int, built_by: str) -> bool:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bentos.lmdb_source import LmdbSource
-from feature_repo.lmdb_load import keys_of, load_columns
+from feature_repo.lmdb_load import Rows, keys_of, load_columns
 from feature_repo.lmdb_values import path_of, view_key
 from feature_repo.packed import EVENT_US, PackedRows, file_of, key_of
 from parked.clock import to_us
@@ -66,7 +66,7 @@ def test_columns_are_read_as_rows_and_as_feast_gives_them(shop: Shop) -> None:
     table, at = view("v", {"text": feast.types.String, **X}), to_us(NOON)
     of, path = view_key(shop.config, table), path_of(shop.config)
     columns = {EVENT_US: pa.array([at, at]), "x": pa.array([1, None]), "text": pa.array(["one", None])}
-    assert load_columns(path, of, keys_of([pa.array(["a", "b"])]), columns) == 2
+    assert load_columns(path, of, [Rows(keys_of([pa.array(["a", "b"])]), columns)]) == 2
     assert PackedRows(path).rows({of: [b"b", b"a", b"c"]}) == {of: [(at, None, None), (at, 1, "one"), None]}
     assert shop.read(table, entity(k="a")) == [(NOON, {"text": Value(string_val="one"), "x": Value(int64_val=1)})]
 
@@ -83,10 +83,10 @@ def test_a_loaded_row_gives_way_to_a_later_one_only_where_it_is_said_to(shop: Sh
         return bool(stored["x"] == 1)
 
     columns = {EVENT_US: pa.array([to_us(NOON)] * 3), "x": pa.array([11, 12, 13])}
-    assert load_columns(path, of, keys, columns, stays=stays) == 2
+    assert load_columns(path, of, [Rows(keys, columns, stays=stays)]) == 2
     assert asked == [(1, 0), (2, 1)]
     assert shop.numbers(table, "a", "b", "c") == [1, 12, 13]
-    assert load_columns(path, of, keys, columns) == 3
+    assert load_columns(path, of, [Rows(keys, columns)]) == 3
     assert shop.numbers(table, "a", "b", "c") == [11, 12, 13]
 
 
@@ -105,8 +105,8 @@ def test_a_planned_view_makes_and_removes_what_it_names(shop: Shop) -> None:
 def test_a_column_of_another_type_than_before_begins_anew(tmp_path: Path) -> None:
     of, rows = b"p/v", PackedRows(tmp_path)
     when = pa.array([1, 1])
-    load_columns(tmp_path, of, [b"a", b"b"], {EVENT_US: when, "x": pa.array(["t", "u"]), "y": when})
-    load_columns(tmp_path, of, [b"b"], {EVENT_US: when[:1], "x": pa.array([0.5]), "y": when[:1]})
+    load_columns(tmp_path, of, [Rows([b"a", b"b"], {EVENT_US: when, "x": pa.array(["t", "u"]), "y": when})])
+    load_columns(tmp_path, of, [Rows([b"b"], {EVENT_US: when[:1], "x": pa.array([0.5]), "y": when[:1]})])
 
     def told() -> list[dict[str, object]]:
         known = rows.fields(of)
@@ -116,7 +116,7 @@ def test_a_column_of_another_type_than_before_begins_anew(tmp_path: Path) -> Non
     assert told() == [{"x": None, "y": 1}, {"x": 0.5, "y": 1}]
     fields = rows.fields(of)
     for values in (["v"], [1.5], ["w"]):
-        load_columns(tmp_path, of, [b"b"], {EVENT_US: when[:1], "x": pa.array(values), "y": when[:1]})
+        load_columns(tmp_path, of, [Rows([b"b"], {EVENT_US: when[:1], "x": pa.array(values), "y": when[:1]})])
     assert told() == [{"x": "t", "y": 1}, {"x": "w", "y": 1}], "its own type again"
     assert len(rows.fields(of)) == len(fields), "however often it changes"
 
@@ -141,7 +141,7 @@ def test_a_load_in_any_order_fills_the_pages_of_an_empty_view(tmp_path: Path) ->
     count, of = 5_000, b"p/v"
     names = [f"{number * 7919 % count:05d}" for number in range(count)]
     columns = {EVENT_US: pa.array([1] * count), "x": pa.array(names)}
-    assert load_columns(tmp_path, of, keys_of([pa.array(names)]), columns) == count
+    assert load_columns(tmp_path, of, [Rows(keys_of([pa.array(names)]), columns)]) == count
     file = file_of(tmp_path)
     handle = file.view(of)
     with file.begin() as transaction:
@@ -179,7 +179,7 @@ def test_what_a_killed_reader_held_is_let_go_by_the_next_write(tmp_path: Path) -
 
     def load(value: str) -> int:
         """Bytes of the file after a load."""
-        load_columns(tmp_path, of, keys, {EVENT_US: pa.array([1] * count), "x": pa.array([value * 50] * count)})
+        load_columns(tmp_path, of, [Rows(keys, {EVENT_US: pa.array([1] * count), "x": pa.array([value * 50] * count)})])
         return (tmp_path / "data.mdb").stat().st_size
 
     for value in "abc":

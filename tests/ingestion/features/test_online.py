@@ -86,7 +86,8 @@ def test_serving_sees_at_every_step_what_training_sees_of_that_moment_no_more_an
 
 
 def test_only_what_serving_can_ask_for_is_online():
-    rows = online_rows(fold_facts(table(commuter("d1", 4).rows)))
+    chosen = online_rows(fold_facts(table(commuter("d1", 4).rows)))
+    rows = {view: of.slice() for view, of in chosen.items()}
     assert rows[DEVICE].num_rows == 1
     assert rows[CANDIDATE].num_rows == 3
     device = rows[DEVICE].to_pylist()[0]
@@ -97,10 +98,10 @@ def test_only_what_serving_can_ask_for_is_online():
 def test_newest_keeps_the_last_row_of_each_key():
     rows = fold_facts(table(commuter("d1", 2).rows + commuter("d2", 1).rows))[PLACE]
     expected = {(r["device_id"], r["cell"]): r for r in rows.to_pylist()}
-    got = newest(rows, ("device_id", "cell")).to_pylist()
+    got = newest(rows, ("device_id", "cell")).slice().to_pylist()
     assert {(r["device_id"], r["cell"]): r for r in got} == expected
     assert len(got) == len(expected)
-    assert newest(rows.slice(0, 0), ("device_id", "cell")).num_rows == 0
+    assert len(newest(rows.slice(0, 0), ("device_id", "cell"))) == 0
 
 
 def test_an_older_snapshot_never_replaces_a_newer_one_even_within_a_second(fresh):
@@ -131,6 +132,7 @@ def test_a_build_of_other_rules_replaces_whatever_is_there(fresh):
 def test_loading_in_chunks_loads_the_same(fresh, monkeypatch):
     monkeypatch.setattr("ingestion.features.online.CHUNK_KEYS", 2)
     monkeypatch.setattr("ingestion.features.online.PACKED_KEYS", 2)
+    monkeypatch.setattr("ingestion.features.online.PACKED_ROWS", 1)
     snapshots = fold_facts(table([r for n in range(5) for r in commuter(f"d{n}", 1).rows]))
     steps: list[int] = []
     loaded = load_online(open_store(fresh), snapshots, progress=steps.append)
@@ -180,8 +182,8 @@ def test_the_newest_rows_are_those_of_the_keys_named(
     for keys in (["x", "y"], ["x"]):
         of = {tuple(pair[: len(keys)]): number for number, pair in enumerate(known)}
         wanted = {pair[: len(keys)] for pair in named}
-        assert newest(rows, keys)["number"].to_pylist() == [of[key] for key in sorted(of, key=encoded)]
-        assert newest(rows, keys, pa.table(keys_of(named)))["number"].to_pylist() == [
+        assert newest(rows, keys).slice()["number"].to_pylist() == [of[key] for key in sorted(of, key=encoded)]
+        assert newest(rows, keys, pa.table(keys_of(named))).slice()["number"].to_pylist() == [
             of[key] for key in sorted(of, key=encoded) if key in wanted
         ]
 
