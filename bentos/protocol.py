@@ -123,10 +123,14 @@ class Protocol(HttpToolsProtocol):
         """Something came; its turn comes before anything else happens to this connection."""
         self._short.rounds.take(self, data)
 
-    def eof_received(self) -> None:
-        """The client says no more."""
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's, of which uvicorn's says less
+        """The client says no more; whether it is to be told what it asked before (else the connection ends now)."""
         self._short.rounds.hurry(self)
-        super().eof_received()
+        last = self.cycle
+        if last is None or last.response_complete or last.more_body:
+            return False
+        last.keep_alive = False
+        return True
 
     def shutdown(self) -> None:
         """The worker is stopping."""

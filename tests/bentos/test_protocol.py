@@ -112,6 +112,34 @@ def test_what_was_said_before_the_end_is_answered() -> None:
     Served().run(client)
 
 
+@pytest.mark.parametrize("paths", [[SHORT], [LONG], [LONG, LONG], [SHORT, LONG, SHORT]], ids="-".join)
+def test_who_says_that_it_asks_no_more_is_told_what_it_asked_and_then_the_end(paths: list[str]) -> None:
+    """As ``nc -N`` and HTTP/1.0 clients do; with a store that is waited for they heard nothing."""
+
+    async def client(served: Served) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(b"".join(post(path, b"%d" % number) for number, path in enumerate(paths)))
+        writer.write_eof()
+        told = await replies(reader, len(paths))
+        assert [said for *_, said in told] == [f"{path} {number}".encode() for number, path in enumerate(paths)]
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+    Served().run(client)
+
+
+@pytest.mark.parametrize("path", [SHORT, LONG])
+def test_who_says_that_it_ends_in_the_middle_of_a_body_is_ended(path: str) -> None:
+    async def client(served: Served) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(post(path, b"abc")[:-1])
+        writer.write_eof()
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+    Served().run(client)
+
+
 def test_an_error_has_its_status_and_headers() -> None:
     async def client(served: Served) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
