@@ -101,7 +101,8 @@ def publish(
     """
     from parked.clock import system_clock
     from training import publishing
-    from training.pipeline import decide_and_publish, open_registry
+    from training.challenge import decide_and_publish
+    from training.pipeline import open_registry
 
     settings = settings_of(rules)
     engine = open_registry(settings)

@@ -40,13 +40,14 @@ def training_refit(
     config: Path | None = None,
     sources: Sources | None = None,
 ) -> RefitPort:
-    """The real one, through ``training.pipeline``.
+    """The real one, through ``training.pipeline`` and ``training.challenge``.
 
     ``config``: a training file, None: the packaged one. ``sources`` None: Feast and the operations database.
     """
 
     def refit(*, who: str, why: str, progress: Progress) -> Refit:
-        from training.pipeline import decide_and_publish, train_candidate
+        from training.challenge import decide_and_publish
+        from training.pipeline import train_candidate
 
         trained = train_candidate(settings, engine, clock, progress, config, who=who, sources=sources)
         try:

@@ -1,4 +1,7 @@
-"""The one door to training: train a candidate, evaluate it, let the gate decide, publish. For the CLI and the loop."""
+"""The door to training: train a candidate, fit one again, evaluate one. For the CLI and the loop.
+
+What becomes of a candidate is ``training.challenge``'s.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,15 @@ import numpy as np
 import pandas as pd
 
 from parked.clock import Clock
-from parked.errors import ConflictError, InternalError, NotFoundError
+from parked.errors import ConflictError, NotFoundError
 from parked.files import sha256_of, write_text
 from parked.model_card import ModelCard
 from parked.settings import Settings
-from training import publishing, registry, split
+from training import registry, split
 from training.config import DEFAULT_CONFIG, TrainingConfig, load_config, outliers_path
-from training.dataset import Dataset, build_dataset, retrieve_features, typed
+from training.dataset import Dataset, build_dataset
 from training.evaluate import Evaluation, evaluate
 from training.fit import Fit, fit, prediction_hash
-from training.gate import GateDecision, gate
-from training.heldout import evidence, held_out_of_both, recent
 from training.manifest import (
     Manifest,
     Outcome,
@@ -36,9 +37,9 @@ from training.manifest import (
     write_manifest,
     write_rows,
 )
-from training.model_store import StoredModel, load_model, save_model
+from training.model_store import load_model, save_model
 from training.outliers import OutlierRules, load_outliers
-from training.ports import Floats, Progress, Sources, silent
+from training.ports import Progress, Sources, silent
 from training.snapshots import snapshot_files
 
 if TYPE_CHECKING:
@@ -54,22 +55,6 @@ class TrainedModel:
     manifest_path: Path
     evaluation: Evaluation
     evaluation_path: Path
-
-
-@dataclass(frozen=True)
-class PublishOutcome:
-    """What became of a model at the gate."""
-
-    tag: str
-    published: bool
-    generation: int | None
-    previous: str | None
-    """the champion it was compared with"""
-    decision: GateDecision
-    undone: str | None = None
-    """why the running servers' refusal took the publish back"""
-    workers: int = 0
-    """running ones that answer with it"""
 
 
 def open_registry(settings: Settings) -> Engine:
@@ -207,63 +192,6 @@ def evaluate_model(settings: Settings, engine: Engine, tag: str | None = None) -
     return evaluation, _write_report(settings, evaluation)
 
 
-def judge(
-    settings: Settings, engine: Engine, tag: str, sources: Sources | None = None
-) -> tuple[GateDecision, str | None]:
-    """What the gate says of a challenger against the present champion of the rules in use, and its tag.
-    Changes nothing.
-
-    Both are scored on the challenger's held-out rows that the champion was not fitted on either
-    (``training.heldout``), with each one's own calibration and threshold.
-    """
-    challenger = load_model(settings, registry.publishable(engine, tag, settings.rules))
-    rival = registry.champion(engine, settings.rules)
-    if rival == challenger.tag:
-        raise ConflictError(f"model {challenger.tag} is already champion", mend="nothing to do")
-    champion = load_model(settings, rival) if rival else None
-    recipe = challenger.manifest.recipe
-    rows = read_rows(settings.manifests_dir, recipe.rows)
-    rows = rows[held_out_of_both(rows, champion.manifest if champion else None)].reset_index(drop=True)
-    policy = recipe.config.gate
-    decision = gate(
-        challenger.fit.score(rows),
-        _champion_scores(settings, engine, champion, rows, sources) if champion else None,
-        rows["label"].to_numpy(dtype=np.int64),
-        rows["weight"].to_numpy(dtype=np.float64),
-        pd.factorize(rows["device_id"])[0].astype(np.int64),
-        policy,
-        recipe.config.seed,
-        thresholds=(challenger.fit.threshold, champion.fit.threshold if champion else 1.0),
-        cost=recipe.config.cost,
-        evidence=evidence(rows),
-        recent=recent(rows, policy.recent_days),
-    )
-    return decision, rival
-
-
-def decide_and_publish(
-    settings: Settings, engine: Engine, clock: Clock, tag: str, who: str, why: str, *, sources: Sources | None = None
-) -> PublishOutcome:
-    """Run the gate; publish the model if it says so, else mark it rejected with the gate's reasons.
-
-    A publish that the running servers do not take up is taken back (``undone`` says why), and the model rejected.
-
-    Raises NotFoundError (no such model) and ConflictError (already champion, or of other rules).
-    """
-    tag = registry.publishable(engine, tag, settings.rules)
-    decision, rival = judge(settings, engine, tag, sources)
-    write_text(settings.reports_dir / f"gate-{tag.replace(':', '-')}.json", decision.model_dump_json(indent=2) + "\n")
-    said = "; ".join(decision.reasons)
-    if decision.publish:
-        done = publishing.publish(settings, engine, tag, who, f"{why}; gate: {said}", clock)
-        if done.undone:
-            return PublishOutcome(tag, False, None, rival, decision, done.undone, done.workers)
-        return PublishOutcome(tag, True, done.generation, rival, decision, None, done.workers)
-    if registry.REJECTED in registry.MOVES[registry.show(engine, tag).state]:
-        registry.move(engine, tag, registry.REJECTED, who, f"gate: {said}", clock)
-    return PublishOutcome(tag, False, None, rival, decision)
-
-
 def assess(tag: str, fitted: Fit, rows: pd.DataFrame, questions: pd.DataFrame, config: TrainingConfig) -> Evaluation:
     """Score and measure; fitted rows are not even scored."""
     held = rows[rows["split"].isin(split.HELD_OUT)].reset_index(drop=True)
@@ -355,23 +283,3 @@ def _write_report(settings: Settings, evaluation: Evaluation) -> Path:
     path = settings.reports_dir / f"evaluation-{evaluation.model.replace(':', '-')}.json"
     write_text(path, evaluation.model_dump_json(indent=2) + "\n")
     return path
-
-
-def _champion_scores(
-    settings: Settings, engine: Engine, champion: StoredModel, rows: pd.DataFrame, sources: Sources | None
-) -> Floats:
-    """The champion's probabilities of the challenger's rows, from its own features (fetched where they lack them)."""
-    card = champion.card
-    if set(card.features) <= set(rows.columns):
-        return champion.fit.score(rows)
-    sources = sources or real_sources(settings, engine)
-    keys = ["device_id", "candidate_id", "cell", "decided_at_us"]
-    found = retrieve_features(rows[keys], sources, card.feature_service)
-    fetched = rows[keys].merge(
-        found, on=["candidate_id", "decided_at_us"], suffixes=("", "_again"), validate="one_to_one"
-    )
-    if missing := sorted(set(card.features) - set(fetched.columns)):
-        raise InternalError(
-            f"feature service {card.feature_service} no longer has {missing[0]}, which {champion.tag} eats"
-        )
-    return champion.fit.score(typed(fetched, tuple(card.features), tuple(card.categorical)))

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from cli.demo.truth import TruthBook
     from ingestion.simulator import Scenario
     from monitoring.loop import MonitorOutcome
-    from training.pipeline import PublishOutcome, TrainedModel
+    from training.challenge import PublishOutcome
+    from training.pipeline import TrainedModel
 
 
 @dataclass
@@ -126,7 +127,7 @@ class Stages:
 
     def publish(self, tag: str, now: datetime, why: str) -> PublishOutcome:
         """Let the gate decide, and publish."""
-        from training.pipeline import decide_and_publish
+        from training.challenge import decide_and_publish
 
         return decide_and_publish(self.settings, self.engine, fixed_clock(now), tag, "demo", why)
 

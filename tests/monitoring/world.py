@@ -24,8 +24,9 @@ from parked.schemas import PREDICTIONS, TIME
 from parked.settings import Settings, load_settings
 from tests.training.conftest import config_file
 from tests.training.world import START, World, make_world
+from training.challenge import decide_and_publish
 from training.model_store import load_model
-from training.pipeline import decide_and_publish, train_candidate
+from training.pipeline import train_candidate
 
 TRAINED = START + timedelta(days=14)
 WEEK = Window(TRAINED, TRAINED + timedelta(days=7))

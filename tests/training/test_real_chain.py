@@ -21,10 +21,11 @@ from parked.opsdb.engine import open_database
 from parked.opsdb.labels import add_coverage, add_labels
 from parked.settings import Settings, load_settings
 from tests.training.conftest import config_file
+from training.challenge import decide_and_publish
 from training.config import load_config
 from training.manifest import read_manifest, read_rows
 from training.model_store import load_model
-from training.pipeline import TrainedModel, decide_and_publish, refit, train_candidate
+from training.pipeline import TrainedModel, refit, train_candidate
 
 NOW = fixed_clock(datetime.datetime(2026, 2, 1, tzinfo=datetime.UTC))
 CATEGORICAL, EXCLUDED = list(load_config().categorical), list(load_config().exclude)

@@ -14,7 +14,8 @@ from parked.take_up import TakeUp
 from tests.training.conftest import CLOCK, Home, config_file
 from tests.training.world import World, make_world
 from training import publishing, registry
-from training.pipeline import decide_and_publish, evaluate_model, judge
+from training.challenge import decide_and_publish, judge
+from training.pipeline import evaluate_model
 
 Sides = tuple[Home, list[str], Home, list[str]]
 
