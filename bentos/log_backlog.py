@@ -50,6 +50,7 @@ class Part:
         self.from_us = max(day_us, first_us - _BACK_US)
         self.until_us = min(day_us + _DAY_US, first_us + _SPAN_US)
         """It takes answers of moments from the one on, before the other."""
+        self.last_us = first_us
         self.scorer = scorer
         self.known_to: LogHand | None = None
         """The writer that holds the spool too."""
@@ -153,6 +154,16 @@ class Backlog:
                 self._write_sent()
         while self._waiting and (too_many() or not self._hired()):
             self._write(self._waiting.popleft())
+
+    def write_of(self, at_us: int) -> None:
+        """Write here the parts that may hold an answer of a moment."""
+        self._settle(0.0)
+        for part in (*self._sent.values(), *self._waiting.copy()):
+            if not part.from_us <= at_us <= part.last_us:
+                continue
+            if self._sent.pop(part.number, None) is None:
+                self._waiting.remove(part)
+            self._write(part)
 
     def clear(self, patience_s: float) -> None:
         """Have all written: by the writer within ``patience_s``, then here."""

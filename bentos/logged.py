@@ -64,16 +64,16 @@ class AnswerLog:
     def __init__(
         self,
         folder: Path,
-        flush: Callable[[], object],
+        write_of: Callable[[int], object],
         clock: Clock,
         *,
         flush_s: float,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``flush`` writes what this worker still holds; ``flush_s``: how long another worker may hold an answer.
-        ``monotonic``: seconds, beside which ``clock`` is seen to be put back or on."""
+        """``write_of`` writes what this worker still holds of a moment (microseconds); ``flush_s``: how long another
+        worker may hold an answer. ``monotonic``: seconds, beside which ``clock`` is seen to be put back or on."""
         self._folder = folder
-        self._flush = flush
+        self._write_of = write_of
         self._clock = clock
         self._settle = timedelta(seconds=flush_s) + timedelta(seconds=3)
         self._monotonic = monotonic
@@ -98,7 +98,7 @@ class AnswerLog:
             raise NothingWeighedError()
         recent = rows is None and (timedelta(0) - PART_SPAN < age < self._settle or self._clock_moved())
         if recent:
-            self._flush()
+            self._write_of(at_us)
             rows = self._rows(answer_id, at_us)
         if rows is None:
             if recent:

@@ -127,6 +127,13 @@ class PredictionLog:
             self._backlog.clear(_PATIENCE_S)
             return self._rows_written - before
 
+    def write_of(self, at_us: int) -> None:
+        """Have what was answered at a moment (microseconds since the epoch) written here and now, and no more: for who
+        looks for an answer just given, while much else may wait."""
+        with self._turn:
+            self._close_since(None)
+            self._backlog.write_of(at_us)
+
     def _run(self) -> None:
         while not self._stopping:
             with self._turn:
@@ -223,6 +230,7 @@ class PredictionLog:
             log.error("prediction_log_not_handed_over", rows=rows, error=repr(error))
             return
         part.rows += rows
+        part.last_us = max(part.last_us, *(answered.answered_at_us for answered in run))
         self._rows += rows
         if part.rows >= self._flush_rows:
             self._close(part)

@@ -114,7 +114,7 @@ class Runtime:
         self.hindsight = Hindsight(
             AnswerLog(
                 settings.predictions_dir,
-                self._log.flush,
+                self._log.write_of,
                 clock,
                 flush_s=SETTLED * config.log_flush_s,
                 monotonic=monotonic,

@@ -94,7 +94,7 @@ def test_a_large_batch_is_explained_a_part_at_a_time_until_nothing_is_left(
     assert (len(told.candidates), told.more) == (4, 0)
     assert told.model_dump_json().encode() == whole
     settings = served.settings
-    answers = AnswerLog(settings.predictions_dir, lambda: None, fixed_clock(NOW), flush_s=2.0)
+    answers = AnswerLog(settings.predictions_dir, lambda _at: None, fixed_clock(NOW), flush_s=2.0)
     explainer = Explainer(answers, lambda tag: load_scorer(model_dir_of(settings, tag), tag))
     for at_most in (1, 3, 4, 100):
         monkeypatch.setattr(explain, "AT_MOST", at_most)
@@ -148,7 +148,7 @@ def test_of_three_thousand_candidates_those_not_told_are_not_even_weighed(
         return shap_values(of, candidates)
 
     monkeypatch.setattr(explain, "shap_values", counted)
-    explainer = Explainer(AnswerLog(tmp_path, lambda: None, fixed_clock(NOW), flush_s=2.0), lambda _tag: scorer)
+    explainer = Explainer(AnswerLog(tmp_path, lambda _at: None, fixed_clock(NOW), flush_s=2.0), lambda _tag: scorer)
     told = explainer.explain(ExplainRequest(answer_id=answer_id, skip=50), EVERYTHING)
     answer = ExplainAnswer.model_validate_json(told)
     assert weighed == [len(answer.candidates)] == [explain.AT_MOST]

@@ -61,7 +61,7 @@ class Log:
         self.held.clear()
 
     def reader(self, now: datetime) -> AnswerLog:
-        return AnswerLog(self.folder, self.flush, fixed_clock(now), flush_s=2.0)
+        return AnswerLog(self.folder, lambda _at: self.flush(), fixed_clock(now), flush_s=2.0)
 
 
 FED = {"x": 0.1, "y": None, "z": "a"}
@@ -134,7 +134,7 @@ def test_rows_of_other_devices_are_as_if_they_were_not_there(tmp_path: Path) -> 
 @pytest.mark.parametrize("step", [timedelta(hours=1), -timedelta(hours=1), timedelta(days=365)], ids=str)
 def test_an_answer_on_its_way_is_found_though_the_clock_was_moved_meanwhile(tmp_path: Path, step: timedelta) -> None:
     log, now, up_s = Log(tmp_path), [MIDNIGHT], [100.0]
-    answers = AnswerLog(tmp_path, log.flush, lambda: now[0], flush_s=2.0, monotonic=lambda: up_s[0])
+    answers = AnswerLog(tmp_path, lambda _at: log.flush(), lambda: now[0], flush_s=2.0, monotonic=lambda: up_s[0])
     mine = log.give(MIDNIGHT, "a")
     now[0] += step
     assert answers.find(mine, anyone).answer_id == mine

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -132,7 +133,7 @@ def test_after_the_clock_was_put_back_answers_lie_in_a_part_of_their_own_and_are
         log.add(answered(answer_id, answered_at_us=to_us(at)))
     assert log.flush() == len(given)
     assert sorted(read_predictions(tmp_path)["answer_id"].to_pylist()) == sorted(ids)
-    reader = AnswerLog(tmp_path, lambda: 0, fixed_clock(NOW + timedelta(days=1)), flush_s=1)
+    reader = AnswerLog(tmp_path, lambda _at: 0, fixed_clock(NOW + timedelta(days=1)), flush_s=1)
     for answer_id in ids:
         assert reader.find(answer_id, lambda _device: True).answer_id == answer_id
 
@@ -176,7 +177,7 @@ def test_a_part_holds_no_answers_of_a_longer_time_than_a_reader_looks_back(tmp_p
         log.add(answered(told[-1], answered_at_us=at_us))
     log.flush()
     assert 5 <= len(parts(tmp_path)) <= 7
-    reader = AnswerLog(tmp_path, lambda: 0, fixed_clock(NOW + timedelta(days=1)), flush_s=3600)
+    reader = AnswerLog(tmp_path, lambda _at: 0, fixed_clock(NOW + timedelta(days=1)), flush_s=3600)
     for answer_id in told:
         assert reader.find(answer_id, lambda _device: True).answer_id == answer_id
 
@@ -286,6 +287,23 @@ def test_what_cannot_be_handed_over_leaves_its_room_to_others(tmp_path: Path, mo
     log.add(answered("d"))
     assert log.flush() == 200
     assert dropped == [199, 1]
+
+
+def test_an_answer_just_given_is_written_without_all_that_waits(tmp_path: Path) -> None:
+    clock = [from_us(NOW_US)]
+    ids = answer_ids(lambda: clock[0])
+    log = PredictionLog(tmp_path, flush_rows=10)  # not started: everything waits
+    told = []
+    for second in range(30):
+        clock[0] = from_us(NOW_US + second * 1_000_000)
+        told.append(ids(True))
+        log.add(answered(told[-1], rows=5, answered_at_us=NOW_US + second * 1_000_000))
+    reader = AnswerLog(tmp_path, log.write_of, lambda: clock[0], flush_s=60)
+    assert reader.find(told[7], lambda _device: True).answer_id == told[7]
+    assert 5 <= read_predictions(tmp_path).num_rows <= 20
+    assert reader.find(told[-1], lambda _device: True).answer_id == told[-1]
+    log.flush()
+    assert Counter(read_predictions(tmp_path)["answer_id"].to_pylist()) == Counter(dict.fromkeys(told, 5))
 
 
 def test_stopping_writes_what_is_queued(tmp_path: Path) -> None:
