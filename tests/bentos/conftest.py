@@ -12,6 +12,9 @@ from bentos.launch import ServerHandle, start_server
 from parked.settings import Settings
 from tests.bentos.fakes import publish, settings_in, until, write_model
 
+collect_ignore = ["moved_server.py"]
+"""It moves the clock of whoever imports it."""
+
 FAKE_SERVICE = "tests.bentos.fake_server:WhereYouParked"
 
 CONFIRMATION = {
