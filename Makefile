@@ -53,8 +53,8 @@ bench-stops: install  ## Our stops beside published tools' on the same files: F1
 bench-facts: install  ## How fast facts are made, beside trackintel and movingpandas, and the memory a large file takes
 	@$(BIN)/python -m benchmarks.facts_speed
 
-bench-memory: install  ## Peak memory of facts of everything ingested, as phones become more; all of raw at once beside it
-	@$(BIN)/python -m benchmarks.facts_memory
+bench-memory: install  ## Peak memory of facts of everything ingested, and of the commands after it, as phones become more
+	@$(BIN)/python -m benchmarks.facts_memory && $(BIN)/python -m benchmarks.command_memory
 
 bench-serve: install  ## Serving beside the naive service and BentoML's no-op, with wrk: prints docs/serving.md's numbers
 	@$(BIN)/python -m benchmarks.serving
