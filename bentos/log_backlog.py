@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 _DAY_US: Final = 86_400_000_000
 _BACK_US: Final = PART_EARLY // timedelta(microseconds=1)
-"""By which a clock may be set back within a part: who looks for an answer goes by the part's first."""
+"""By which a clock may be set back within a part, and an answer's id be younger than the answer."""
 _SPAN_US: Final = PART_SPAN // timedelta(microseconds=1)
 _SENT: Final = 4
 """Parts the writer is told to write before it has written the first of them."""
@@ -156,10 +156,10 @@ class Backlog:
             self._write(self._waiting.popleft())
 
     def write_of(self, at_us: int) -> None:
-        """Write here the parts that may hold an answer of a moment."""
+        """Write here the parts that may hold an answer whose id is of a moment, a little after the answer's own."""
         self._settle(0.0)
         for part in (*self._sent.values(), *self._waiting.copy()):
-            if not part.from_us <= at_us <= part.last_us:
+            if not part.from_us <= at_us <= part.last_us + _BACK_US:
                 continue
             if self._sent.pop(part.number, None) is None:
                 self._waiting.remove(part)

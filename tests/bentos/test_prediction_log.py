@@ -295,7 +295,7 @@ def test_an_answer_just_given_is_written_without_all_that_waits(tmp_path: Path) 
     log = PredictionLog(tmp_path, flush_rows=10)  # not started: everything waits
     told = []
     for second in range(30):
-        clock[0] = from_us(NOW_US + second * 1_000_000)
+        clock[0] = from_us(NOW_US + second * 1_000_000 + 30)  # an id is made a little later
         told.append(ids(True))
         log.add(answered(told[-1], rows=5, answered_at_us=NOW_US + second * 1_000_000))
     reader = AnswerLog(tmp_path, log.write_of, lambda: clock[0], flush_s=60)
