@@ -190,7 +190,7 @@ def test_a_wrong_rule_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("column", "values"),
-    [("event_time", pa.array([1_767_600_000])), ("lat", pa.array(["10.0"])), ("device_id", pa.array([7]))],
+    [("event_time", pa.array([1_767_600_000])), ("lat", pa.array(["10.0"])), ("device_id", pa.array([7.5]))],
 )
 def test_numbers_are_no_times_and_text_is_no_place(column: str, values: pa.Array) -> None:
     table = fixes(DRIVE_PARK_WALK).slice(0, 1)
