@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingestion.facts.kernel.records import NULL_US, REFUSALS, bounds_of, order, rises, take_fixes, take_motion
+from ingestion.facts.kernel.order import bounds_of, order, rises
+from ingestion.facts.kernel.records import NULL_US, REFUSALS, take_fixes, take_motion
 from ingestion.facts.kernel.types import RECORD
 from parked.errors import InputError
 from parked.files import check_once
@@ -46,6 +48,10 @@ class Taker:
     def __init__(self, *, lag_s: float = 0.0) -> None:
         """``lag_s``: stated lag in seconds where received_at is null ("as if live")."""
         self.codes: dict[str, int] = {}
+        self.at = np.zeros(0, np.int64)
+        """where given, the place of each code's next record: rows are put there and not one after another"""
+        self._last: tuple[pa.Array, npt.NDArray[np.int32]] | None = None
+        """distinct ids as they last came, and their codes"""
         self._lag_us = round(lag_s * 1e6)
         self._refused = np.zeros(len(REFUSALS), np.int64)
 
@@ -64,14 +70,14 @@ class Taker:
         out = np.empty(table.num_rows, RECORD) if out is None else out
         columns = (_floats(table[c]) for c in ("lat", "lon", "accuracy_m", "speed_mps"))
         n = take_fixes(
-            self._device(table["device_id"]),
+            self.device(table["device_id"]),
             _us(table["event_time"]),
             *columns,
             _us(table["received_at"]),
             marked,
             self._lag_us,
             out,
-            0,
+            self.at,
             self._refused,
         )
         return out[:n]
@@ -85,9 +91,9 @@ class Taker:
         out = np.empty(table.num_rows, RECORD) if out is None else out
         words, codes = _codes(table["activity"])
         known = {a: i for i, a in enumerate(ACTIVITIES)}
-        activity = np.array([known.get(w, -1) for w in words] + [-1], np.int8)[codes]
+        activity = np.array([known.get(w, -1) for w in words.to_pylist()] + [-1], np.int8)[codes]
         n = take_motion(
-            self._device(table["device_id"]),
+            self.device(table["device_id"]),
             _us(table["event_time"]),
             activity,
             _floats(table["confidence"]),
@@ -95,7 +101,7 @@ class Taker:
             marked,
             self._lag_us,
             out,
-            0,
+            self.at,
             self._refused,
         )
         return out[:n]
@@ -105,11 +111,18 @@ class Taker:
         """Rows that could not be used so far, by reason code."""
         return {reason: int(n) for reason, n in zip(REFUSALS, self._refused, strict=True) if n}
 
-    def _device(self, column: pa.ChunkedArray) -> npt.NDArray[np.int32]:
+    def device(self, column: pa.ChunkedArray) -> npt.NDArray[np.int32]:
         """Codes of device ids, int32; -1 where there is none."""
-        words, codes = _codes(column)
-        own = np.array([self.codes.setdefault(w, len(self.codes)) if w else -1 for w in words] + [-1], np.int32)
-        return own[codes]
+        words, rows = _codes(column)
+        if self._last is None or not self._last[0].equals(words):
+            texts = words.to_pylist()
+            codes = [self.codes.setdefault(text, len(self.codes)) if text else -1 for text in texts]
+            self._last = words, np.array([*codes, -1], np.int32)
+        return self._last[1][rows]
+
+    def restart(self, codes: Mapping[str, int]) -> None:
+        """Go on with these codes."""
+        self.codes, self._last = dict(codes), None
 
 
 def canonical_of(records: Records, codes: dict[str, int], refused: dict[str, int]) -> Canonical:
@@ -231,7 +244,7 @@ def _floats(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
     return np.asarray(_flat(column, float("nan")), np.float64)
 
 
-def _codes(column: pa.ChunkedArray) -> tuple[list[str], npt.NDArray[np.int64]]:
+def _codes(column: pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.int64]]:
     """(distinct words, position of each row's word or -1)."""
     encoded = column if pa.types.is_dictionary(column.type) else pc.dictionary_encode(column)
     if encoded.num_chunks != 1:
@@ -240,8 +253,8 @@ def _codes(column: pa.ChunkedArray) -> tuple[list[str], npt.NDArray[np.int64]]:
     else:
         encoded = encoded.chunk(0)
     if isinstance(encoded, pa.ChunkedArray):  # no rows, no chunks
-        return [], np.zeros(0, np.int64)
+        return pa.array([], pa.string()), np.zeros(0, np.int64)
     indices = encoded.indices
     if indices.null_count:
         indices = pc.fill_null(indices, -1)
-    return encoded.dictionary.to_pylist(), np.asarray(indices)
+    return encoded.dictionary, np.asarray(indices)

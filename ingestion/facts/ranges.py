@@ -8,9 +8,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import pyarrow.compute as pc
 
 from ingestion.facts.canonical import Canonical, Records, Taker, canonical_of
+from ingestion.facts.kernel.order import order_grouped
 from ingestion.facts.kernel.types import RECORD
 from ingestion.facts.sources import Progress, Source
 
@@ -53,7 +53,7 @@ def ranges(
     """Canonical records of all devices in ascending ranges; ``refused`` is filled with the rows that cannot be used.
 
     Depends on the rows only, not on their order: a range is cut where RANGE records are full. Rows in no order, up to
-    ``in_memory`` (80 bytes each), are ordered there; more go through temporary files in ``scratch``. Who is done with a
+    ``in_memory`` (40 bytes each), are ordered there; more go through temporary files in ``scratch``. Who is done with a
     range may give its records back.
     """
     taker = Taker(lag_s=lag_s)
@@ -63,27 +63,10 @@ def ranges(
     elif all(source.by_device for source in sources):
         yield from _streamed(sources, taker, progress, buffers)
     elif rows <= in_memory:
-        everything = np.empty(rows, RECORD)
-        n = 0
-        for source in sources:
-            n += sum(len(part) for part in source.records(taker, progress, out=everything[n:]))
-        yield from _cut(canonical_of(everything[:n], taker.codes, taker.refused))
+        yield from _placed(sources, taker, progress, buffers)
     else:
         yield from _spilled(sources, taker, scratch, progress, buffers)
     refused.update(taker.refused)
-
-
-def _cut(whole: Canonical) -> Iterator[Canonical]:
-    """The same records in ranges of devices."""
-    begin = 0
-    for d in range(len(whole.devices)):
-        lo, hi = int(whole.bounds[begin]), int(whole.bounds[d + 1])
-        if hi - lo >= RANGE or d + 1 == len(whole.devices):
-            records = whole.records[lo:hi]
-            if begin:
-                records["device"] -= begin
-            yield Canonical(whole.devices[begin : d + 1], whole.bounds[begin : d + 2] - lo, records, {})
-            begin = d + 1
 
 
 def _alone(source: Source, taker: Taker, progress: Progress, buffers: Buffers) -> Iterator[Canonical]:
@@ -108,8 +91,7 @@ def _alone(source: Source, taker: Taker, progress: Progress, buffers: Buffers) -
         room, held = buffers.take(RANGE + max(source.largest, carried)), carried
         room[:held] = rest
         room["device"][:held] = 0
-        taker.codes.clear()
-        taker.codes[newest] = 0
+        taker.restart({newest: 0})
         yield canonical_of(done, codes, {})
     if held:
         yield canonical_of(room[:held], dict(taker.codes), {})
@@ -131,7 +113,7 @@ def _by_device(source: Source, taker: Taker, progress: Progress, buffers: Buffer
         cuts = [0, *(np.flatnonzero(np.diff(records["device"])) + 1).tolist(), len(records)]
         for lo, hi in pairwise(cuts):
             yield names[records["device"][lo]], records[lo:hi]
-        taker.codes.clear()  # a code is good for a row group
+        taker.restart({})  # a code is good for a row group
     buffers.give(room)
 
 
@@ -162,19 +144,28 @@ def _streamed(sources: Sequence[Source], taker: Taker, progress: Progress, buffe
         yield canonical_of(room[:held], codes, {})
 
 
+def _placed(sources: Sequence[Source], taker: Taker, progress: Progress, buffers: Buffers) -> Iterator[Canonical]:
+    """Ranges of sources in any order, in memory: each device's rows are counted, then put where they belong."""
+    devices, counts = _counted(sources, taker)
+    begins = np.cumsum([0, *counts])
+    taker.at = begins[:-1].copy()
+    everything = np.empty(begins[-1], RECORD)
+    for source in sources:
+        source.place(taker, progress, everything)
+    ends, taker.at = taker.at, taker.at[:0]
+    for begin, end in pairwise([*_starts(counts), len(devices)]):
+        held = int((ends[begin:end] - begins[begin:end]).sum())
+        records = buffers.take(held)
+        bounds = order_grouped(everything, begins[begin:end], ends[begin:end], records)
+        yield Canonical(devices[begin:end], bounds, records[: bounds[-1]], {})
+
+
 def _spilled(
     sources: Sequence[Source], taker: Taker, scratch: Path, progress: Progress, buffers: Buffers
 ) -> Iterator[Canonical]:
     """Ranges of sources in any order, through temporary files."""
-    counts: dict[str, int] = {}
-    for source in sources:
-        for table in source.tables(["device_id"]):
-            for count in pc.value_counts(table["device_id"].combine_chunks()).to_pylist():
-                if count["values"]:
-                    counts[count["values"]] = counts.get(count["values"], 0) + count["counts"]
-    devices = sorted(counts)
-    taker.codes.update({device: code for code, device in enumerate(devices)})
-    starts = _starts([counts[d] for d in devices])
+    devices, counts = _counted(sources, taker)
+    starts = _starts(counts)
     which = np.repeat(np.arange(len(starts)), np.diff([*starts, len(devices)])).astype(np.uint16)
     with tempfile.TemporaryDirectory(dir=scratch, prefix=".facts-") as folder:
         files = [Path(folder) / f"{i:05d}" for i in range(len(starts))]
@@ -197,6 +188,20 @@ def _spilled(
             file.unlink()
             records["device"] -= begin
             yield canonical_of(records, {name: code for code, name in enumerate(names)}, {})
+
+
+def _counted(sources: Sequence[Source], taker: Taker) -> tuple[list[str], list[int]]:
+    """Devices, ascending, which is their code from now on, and how many rows there are of each."""
+    counts = np.zeros(0, np.int64)
+    for source in sources:
+        for table in source.tables(["device_id"]):
+            found = np.bincount(taker.device(table["device_id"]) + 1, minlength=len(counts))
+            found[: len(counts)] += counts
+            counts = found
+    of = {device: int(counts[code + 1]) for device, code in taker.codes.items()}
+    devices = sorted(of)
+    taker.restart({device: code for code, device in enumerate(devices)})
+    return devices, [of[device] for device in devices]
 
 
 def _starts(counts: Iterable[int]) -> list[int]:

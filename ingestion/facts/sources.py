@@ -59,6 +59,13 @@ class Source(ABC):
             yield part
             progress(table.num_rows)
 
+    def place(self, taker: Taker, progress: Progress, out: Records) -> None:
+        """Put the usable rows where the taker has places for them (``Taker.at``)."""
+        take = taker.fixes if self.what == "fixes" else taker.motion
+        for table in self.tables():
+            take(table, self.name, out)
+            progress(table.num_rows)
+
 
 class ParquetSource(Source):
     """A Parquet file of measurements; its row groups are the groups."""

@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from ingestion.facts.canonical import Records
 from ingestion.facts.kernel.columns import columns
-from ingestion.facts.kernel.records import first_stated, rises
+from ingestion.facts.kernel.order import rises
+from ingestion.facts.kernel.records import first_stated
 from ingestion.facts.kernel.revise import hexadecimal, revised
 from ingestion.facts.kernel.types import NEVER, REASONS, ROW
 from parked.schemas import ACTIVITIES, FACTS, FOLLOWED, KINDS, STATUSES, TIME

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ingestion.facts.kernel.jit import njit
-from ingestion.facts.kernel.records import rising_order
+from ingestion.facts.kernel.order import rising_order
 from ingestion.facts.kernel.step import on_record, start
 from ingestion.facts.kernel.types import NONE, RETRACTED, ROOM, ROW, SINK, STATE
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ingestion.facts.kernel.arrivals import same
 from ingestion.facts.kernel.jit import njit
-from ingestion.facts.kernel.records import rising_order
+from ingestion.facts.kernel.order import rising_order
 from ingestion.facts.kernel.types import HALT, RETRACTED, STOP
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ingestion.facts.kernel.arrivals import difference, grown, run
 from ingestion.facts.kernel.jit import njit
-from ingestion.facts.kernel.records import compare
+from ingestion.facts.kernel.order import compare
 from ingestion.facts.kernel.step import start
 from ingestion.facts.kernel.types import FINAL, NEVER, RETRACTED, RING, ROOM, SLOTS
 
