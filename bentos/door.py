@@ -39,6 +39,7 @@ from bentos.http import (
 )
 from bentos.metric_files import reading
 from bentos.pool import Pool
+from bentos.refusals import sound_host
 
 TICK_S = 0.25
 """How often counts are carried over to the metrics and late requests looked for."""
@@ -117,6 +118,8 @@ class Door:
             return None
         told: Headers = dict(headers)
         if b"x-forwarded-for" in told:  # whose question a proxy hands on is uvicorn's to find out
+            return None
+        if len(told) < len(headers) or not sound_host(told.get(b"host")):  # to be looked at closer
             return None
         if not self._ticking:
             self._tick(asyncio.get_running_loop())

@@ -22,9 +22,10 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from bentos import refusals
 from bentos.http import HttpError, Reply, late, request_id
 from bentos.lingering import Lingering
-from bentos.refusals import HEAD_BYTES, NO_HTTP, NO_TUNNEL, TOO_LONG, head_size
+from bentos.refusals import HEAD_BYTES, NO_HTTP, StoppedError, head_size
 from bentos.short_way import ShortWay
 from bentos.silence import Silence
 from bentos.upgrade import new_parser, plain_head
@@ -56,6 +57,8 @@ class Protocol(HttpToolsProtocol):
         self._refusal: HttpError | None = None
         self._plain_head: bytes | None = None
         """Of a request that asks for another protocol: what to read in its place."""
+        self._around: int | None = None
+        """While a body comes in chunks: how many bytes more may come that are none of it."""
 
     def connection_made(self, transport: Any) -> None:
         """The beginning."""
@@ -80,7 +83,8 @@ class Protocol(HttpToolsProtocol):
         parser = self.parser
         self._heading = False
         if self._head_bytes > HEAD_BYTES and head_size(self.url, self.headers) > HEAD_BYTES:
-            self._refusal, self._held = TOO_LONG, b""
+            self._refusal = refusals.TOO_LONG
+            raise StoppedError
         elif parser.should_upgrade():
             self._asks_for_another()
         elif (
@@ -102,8 +106,16 @@ class Protocol(HttpToolsProtocol):
         """Part of a body."""
         if self._held is None:
             super().on_body(body)
+            if self._around is not None:
+                self._around += len(body) * (1 + refusals.CHUNK_BYTES)
         else:
             self._held += body
+
+    def on_chunk_header(self) -> None:
+        """A chunk of a body begins. What comes as headers from now on is its trailers, which are read by nobody."""
+        if self._held is not None:
+            self._let_go()
+        self.headers = []
 
     def on_message_complete(self) -> None:
         """Answer what was held back."""
@@ -118,6 +130,7 @@ class Protocol(HttpToolsProtocol):
             self._let_go()
         if self._refusal is None and self._plain_head is None:
             super().on_message_complete()
+            self.cycle.more_body, self._around = False, None
 
     def data_received(self, data: bytes) -> None:
         """Something came; its turn comes before anything else happens to this connection."""
@@ -142,12 +155,17 @@ class Protocol(HttpToolsProtocol):
         if self.parser is None or self._refusal is not None or self._end.begun:  # gone, or goes
             return
         self._head_bytes = self._head_bytes + len(data) if self._heading else len(data)
+        if self._around is not None:
+            self._around -= len(data)
         self._parse(data)
         if self._held is not None and self._refusal is None:
             if self._end.is_closing():  # what came was no HTTP; it has been told so
                 self._held = None
             else:
-                self._let_go()
+                with contextlib.suppress(StoppedError):
+                    self._let_go()
+        if self._around is not None and self._around < 0:
+            self._refusal = refusals.TOO_MUCH_AROUND
         if self._heading or self._head_timer is not None or self._refusal is not None:
             self._head_left_open()
 
@@ -157,7 +175,7 @@ class Protocol(HttpToolsProtocol):
             try:
                 self.parser.feed_data(data)
             except httptools.HttpParserError:
-                self._refuse(NO_HTTP)
+                self._refuse(self._refusal or NO_HTTP)
             except httptools.HttpParserUpgrade as upgrade:
                 (end,) = upgrade.args  # of the head
                 head, self._plain_head = self._plain_head, None
@@ -171,14 +189,14 @@ class Protocol(HttpToolsProtocol):
     def _asks_for_another(self) -> None:
         method, version = self.parser.get_method(), self.parser.get_http_version()
         if method == b"CONNECT":
-            self._refusal, self._held = NO_TUNNEL, b""
+            self._refusal, self._held = refusals.NO_TUNNEL, b""
         else:
             self._plain_head = plain_head(method, self.url, version, self.headers)
 
     def _head_left_open(self) -> None:
         """See to a head that is not whole, or was until now, or is too long."""
         if self._heading and self._head_bytes > 2 * HEAD_BYTES:
-            self._refusal = TOO_LONG
+            self._refusal = refusals.TOO_LONG
         if self._refusal is not None:
             self._refuse(self._refusal)
         if self._heading and self._refusal is None and not self._end.is_closing():
@@ -199,7 +217,8 @@ class Protocol(HttpToolsProtocol):
         self._refusal = error
         before = self.cycle
         if before is None or before.response_complete or before.more_body:  # else in its turn: ``on_response_complete``
-            self._write(Reply(error.status, error.body(), request_id({}), error.headers))
+            if before is None or not (before.response_complete and before.more_body):  # else told all it asked
+                self._write(Reply(error.status, error.body(), request_id({}), error.headers))
             self._end.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -219,6 +238,11 @@ class Protocol(HttpToolsProtocol):
 
     def _usual(self) -> None:
         url, headers, expects = self.url, self.headers, self.expect_100_continue
+        refusal = refusals.unsound(self.parser.get_http_version(), url, headers)
+        if refusal is not None:
+            self._refusal = refusal
+            raise StoppedError
+        self._around = HEAD_BYTES if refusals.in_chunks(headers) else None
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expects
         self.headers.extend(headers)
@@ -230,18 +254,8 @@ class Protocol(HttpToolsProtocol):
         return self._refusal is None and not self.cycle.more_body
 
     def _write(self, reply: Reply) -> None:
-        status, body, ident, more = reply
-        parts = [
-            self._short.head(status, self.server_state.default_headers),
-            b"%d\r\nx-request-id: %b\r\n" % (len(body), ident),
-            *[b"%b: %b\r\n" % header for header in more],
-            b"\r\n",
-            body,
-        ]
-        self._send(b"".join(parts))
-
-    def _send(self, data: bytes) -> None:
         """Write at once where nothing waits to be written: the loop sends what all are told at the end of its turn."""
+        data = self._short.wire(reply, self.server_state.default_headers)
         transport, sent = self.transport, 0
         if self._fd is not None and not transport.is_closing() and not transport.get_write_buffer_size():
             with contextlib.suppress(OSError):  # full, or broken: the transport finds out which

@@ -30,8 +30,19 @@ class ShortWay:
         """From now on everything goes uvicorn's way."""
         self.paths = {}
 
-    def head(self, status: int, dated: list[tuple[bytes, bytes]]) -> bytes:
-        """A reply's beginning. ``dated``: uvicorn's own headers, a new list every second."""
+    def wire(self, reply: Reply, dated: list[tuple[bytes, bytes]]) -> bytes:
+        """A reply as it is sent. ``dated``: uvicorn's own headers, a new list every second."""
+        status, body, ident, more = reply
+        parts = [
+            self._head(status, dated),
+            b"%d\r\nx-request-id: %b\r\n" % (len(body), ident),
+            *[b"%b: %b\r\n" % header for header in more],
+            b"\r\n",
+            body,
+        ]
+        return b"".join(parts)
+
+    def _head(self, status: int, dated: list[tuple[bytes, bytes]]) -> bytes:
         if dated is not self._dated:
             self._dated, self._heads = dated, {}
         found = self._heads.get(status)

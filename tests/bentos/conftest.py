@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
 
 from bentos.launch import ServerHandle, start_server
 from parked.settings import Settings
-from tests.bentos.fakes import publish, settings_in, until, write_model
+from tests.bentos.doors import Make, World
+from tests.bentos.fakes import FakeSource, publish, settings_in, until, write_model
 
 collect_ignore = ["moved_server.py"]
 """It moves the clock of whoever imports it."""
@@ -56,3 +58,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def client(served: Served) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=served.server.url, timeout=10) as client:
         yield client
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    return lambda source=None, **config: World(tmp_path, source or FakeSource(), **config)

@@ -1,91 +1,21 @@
-"""The door over an app of BentoML's that only says it was asked; requests are ASGI messages, so each can be late."""
+"""The door itself: what it answers, refuses and counts, and what is late."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 
-from bentos.config import ServingConfig
 from bentos.door import Door
-from bentos.http import Reply
 from bentos.messages import ScoreAnswer, WhereParkedAnswer
-from bentos.metrics import Metrics
-from bentos.runtime import Runtime
-from parked.clock import fixed_clock
-from tests.bentos.fakes import NOW, FakeLabels, FakeSource, publish, settings_in, until, write_model
-
-Message = dict[str, Any]
+from tests.bentos.doors import PARKED, Make
+from tests.bentos.fakes import FakeSource, until
 
 
-class World:
-    """A runtime over fakes with a model published, and a door to it."""
-
-    def __init__(self, home: Path, source: FakeSource, **config: object) -> None:
-        self.settings = settings_in(home, pointer_poll_s=0.05)
-        publish(self.settings, write_model(self.settings, "v1"), 1)
-        self.registry = CollectorRegistry()
-        self.runtime = Runtime(
-            self.settings,
-            ServingConfig.model_validate(config),
-            clock=fixed_clock(NOW),
-            metrics=Metrics(self.registry),
-            open_source=lambda: source,
-            labels=FakeLabels(),
-        )
-        self.runtime.tick()
-        self.door = Door(self._bentoml, lambda: self.runtime)
-
-    async def _bentoml(self, _scope: Any, _receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"bentoml"})
-
-    async def ask(
-        self,
-        path: str,
-        body: bytes | None = b"{}",
-        headers: dict[str, str] | None = None,
-        method: str = "POST",
-    ) -> tuple[int, dict[str, str], bytes]:
-        """Send one request; ``body`` None: it never arrives."""
-        arrived = [] if body is None else [{"type": "http.request", "body": body, "more_body": False}]
-        sent: list[Message] = []
-
-        async def receive() -> Message:
-            if arrived:
-                return arrived.pop()
-            await asyncio.Event().wait()
-            raise AssertionError("unreachable")
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        named = [(k.encode(), v.encode()) for k, v in (headers or {}).items()]
-        scope = {"type": "http", "path": path, "method": method, "headers": named, "client": ("127.0.0.1", 1)}
-        await self.door(scope, receive, send)
-        start = sent[0]
-        told = {name.decode(): value.decode() for name, value in start["headers"]}
-        return start["status"], told, b"".join(message["body"] for message in sent[1:])
-
-    def code(self, reply: tuple[int, dict[str, str], bytes]) -> tuple[int, str]:
-        return reply[0], json.loads(reply[2])["error"]["code"]
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Callable[..., World]:
-    return lambda source=None, **config: World(tmp_path, source or FakeSource(), **config)
-
-
-PARKED = b'{"device_id": "phone-parked"}'
-
-
-def test_an_answer_is_exactly_what_its_message_says(make: Callable[..., World]) -> None:
+def test_an_answer_is_exactly_what_its_message_says(make: Make) -> None:
     world = make()
     for device in ("phone-parked", "phone-driving", "phone-jam", "phone-new", "nobody"):
         status, _, body = asyncio.run(world.ask("/where_parked", b'{"device_id": "%s"}' % device.encode()))
@@ -96,7 +26,7 @@ def test_an_answer_is_exactly_what_its_message_says(make: Callable[..., World]) 
     ScoreAnswer.model_validate_json(body, strict=True)
 
 
-def test_the_clients_request_id_comes_back_or_one_is_made(make: Callable[..., World]) -> None:
+def test_the_clients_request_id_comes_back_or_one_is_made(make: Make) -> None:
     world = make()
 
     def ident(headers: dict[str, str], path: str = "/where_parked") -> str:
@@ -108,7 +38,7 @@ def test_the_clients_request_id_comes_back_or_one_is_made(make: Callable[..., Wo
     assert len({ident({}), ident({}), ident({"x-request-id": "two words"}), ident({"x-request-id": "x" * 129})}) == 4
 
 
-def test_a_body_that_does_not_arrive_in_time_is_408(make: Callable[..., World]) -> None:
+def test_a_body_that_does_not_arrive_in_time_is_408(make: Make) -> None:
     world = make(timeout_s=0.05)
 
     async def both() -> list[tuple[int, dict[str, str], bytes]]:
@@ -135,7 +65,7 @@ class Stuck(FakeSource):
         return super().devices(device_ids)
 
 
-def test_a_stuck_store_is_one_503_after_the_limit_and_then_at_once(make: Callable[..., World]) -> None:
+def test_a_stuck_store_is_one_503_after_the_limit_and_then_at_once(make: Make) -> None:
     source = Stuck()
     world = make(source, store_timeout_s=0.1)
 
@@ -148,7 +78,7 @@ def test_a_stuck_store_is_one_503_after_the_limit_and_then_at_once(make: Callabl
     until(lambda: asyncio.run(world.ask("/where_parked", PARKED))[0] == 200)
 
 
-def test_more_than_may_wait_are_turned_away_at_once(make: Callable[..., World]) -> None:
+def test_more_than_may_wait_are_turned_away_at_once(make: Make) -> None:
     source = Stuck()
     world = make(source, store_timeout_s=5.0, max_waiting=2)
 
@@ -164,7 +94,7 @@ def test_more_than_may_wait_are_turned_away_at_once(make: Callable[..., World]) 
     assert world.code(replies[-1]) == (503, "overloaded")
 
 
-def test_a_store_that_waits_for_nobody_is_asked_on_the_loop_itself(make: Callable[..., World]) -> None:
+def test_a_store_that_waits_for_nobody_is_asked_on_the_loop_itself(make: Make) -> None:
     class Inline(FakeSource):
         inline = True
         threads: set[str] = set()  # noqa: RUF012
@@ -177,7 +107,7 @@ def test_a_store_that_waits_for_nobody_is_asked_on_the_loop_itself(make: Callabl
     assert Inline.threads == {"MainThread"}
 
 
-def test_a_store_that_fails_is_a_500_that_tells_no_secret(make: Callable[..., World]) -> None:
+def test_a_store_that_fails_is_a_500_that_tells_no_secret(make: Make) -> None:
     source = FakeSource()
     world = make(source)
     source.broken = True
@@ -186,7 +116,7 @@ def test_a_store_that_fails_is_a_500_that_tells_no_secret(make: Callable[..., Wo
     assert b"disk" not in reply[2]
 
 
-def test_what_was_counted_is_in_the_metrics_when_they_are_read(make: Callable[..., World]) -> None:
+def test_what_was_counted_is_in_the_metrics_when_they_are_read(make: Make) -> None:
     world = make(store_timeout_s=30.0, timeout_s=60.0)
 
     async def all_of_it() -> None:
@@ -218,18 +148,18 @@ COUNTED = {
 }
 
 
-def test_a_declared_giant_is_refused_before_it_is_read(make: Callable[..., World]) -> None:
+def test_a_declared_giant_is_refused_before_it_is_read(make: Make) -> None:
     world = make()
     reply = asyncio.run(world.ask("/where_parked", None, {"content-length": "10000000"}))
     assert world.code(reply) == (413, "too_large")
 
 
-def test_what_is_not_ours_says_which_methods_are(make: Callable[..., World]) -> None:
+def test_what_is_not_ours_says_which_methods_are(make: Make) -> None:
     status, headers, _ = asyncio.run(make().ask("/where_parked", method="PUT"))
     assert (status, headers["allow"]) == (405, "POST")
 
 
-def test_a_stopping_server_is_not_taken_for_a_late_request(make: Callable[..., World]) -> None:
+def test_a_stopping_server_is_not_taken_for_a_late_request(make: Make) -> None:
     world = make()
 
     async def ended() -> None:
@@ -240,75 +170,3 @@ def test_a_stopping_server_is_not_taken_for_a_late_request(make: Callable[..., W
             await asking
 
     asyncio.run(ended())
-
-
-class Inline(FakeSource):
-    """A store whose reads wait for nobody."""
-
-    inline = True
-
-
-def test_what_is_answered_at_once_is_what_the_long_way_answers(make: Callable[..., World]) -> None:
-    world = make(Inline(), max_body_bytes=4096)
-    bodies = [
-        PARKED, b'{"device_id": "nobody"}', b'{"device_ids": ["phone-parked", "nobody"]}', b"", b"{", b"[]", b"null",
-        b'{"device_id": ""}', b'{"device_id": "a", "device_id": "b"}', b'{"device_id": "a", "more": 1}', b"\xff",
-    ]  # fmt: skip
-    kinds = [
-        {},
-        {"content-type": "text/plain"},
-        {"content-encoding": "gzip"},
-        {"x-request-id": "mine", "content-type": "application/json"},
-    ]
-    seen = set()
-
-    async def both(path: str, body: bytes, headers: dict[str, str]) -> None:
-        status, told, said = await world.ask(path, body, headers)
-        named = [(k.encode(), v.encode()) for k, v in headers.items()]
-        reply = world.door.at_once(path, named, body, ("127.0.0.1", 1))
-        assert reply is not None
-        seen.add(status)
-        everyones = ("content-type", "content-length", "x-request-id")
-        more = {k.encode(): v.encode() for k, v in told.items() if k not in everyones}
-        assert (reply.status, dict(reply.headers)) == (status, more)
-        assert ("x-request-id" in headers) == (reply.ident == told["x-request-id"].encode())
-        mine, theirs = json.loads(reply.body), json.loads(said)
-        for each in (mine, theirs):
-            each.pop("answer_id", None)
-        assert mine == theirs
-
-    async def ask() -> None:
-        for path in ("/where_parked", "/score"):
-            for body in bodies:
-                for headers in kinds:
-                    await both(path, body, headers)
-
-    asyncio.run(ask())
-    assert seen == {200, 400, 415, 422}
-
-
-def test_what_has_to_wait_or_came_through_a_proxy_is_not_answered_at_once(make: Callable[..., World]) -> None:
-    async def ask(world: World, body: bytes = PARKED, *headers: tuple[bytes, bytes]) -> object:
-        return world.door.at_once("/where_parked", headers, body, ("127.0.0.1", 1))
-
-    source = Inline()
-    world = make(source, max_body_bytes=1024)
-    assert asyncio.run(ask(world)) is not None
-    assert asyncio.run(ask(world, PARKED + b" " * 2000)) is None
-    assert asyncio.run(ask(world, PARKED, (b"x-forwarded-for", b"10.0.0.7"))) is None
-    source.inline = False
-    assert asyncio.run(ask(world)) is None
-
-
-def test_an_answer_that_fails_at_once_is_a_500_and_a_line_in_the_log(make: Callable[..., World]) -> None:
-    async def ask(world: World) -> Reply | None:
-        return world.door.at_once("/where_parked", [], PARKED, ("127.0.0.1", 1))
-
-    source = Inline()
-    world = make(source)
-    source.broken = True
-    reply = asyncio.run(ask(world))
-    assert reply is not None
-    assert reply.status == 500
-    assert json.loads(reply.body)["error"]["code"] == "internal"
-    assert b"the disk" not in reply.body

@@ -36,7 +36,10 @@ PIECES = [
     b"\\ud800",
     b"\xef\xbb\xbf", b"NaN", b"\x1f\x8b", b"%00", b"content-length: 0\r\n", b"transfer-encoding: chunked\r\n",
     b"content-encoding: gzip\r\n", b"connection: close\r\n", b"host: y\r\n", b"0\r\n\r\n", b"ffffffffffffffff\r\n",
+    b"gzip, ", b" \r\n x", b"HTTP/1.0", b"HTTP/2.0", b"http://y", b";x=y", b"+",
 ]  # fmt: skip
+ENDS = re.compile(rb'\{"error":\{"code":"(?:invalid_http|head_too_large)"[^}]*\}\}(.*)', re.DOTALL)
+"""The last that is said on a connection."""
 KNOWN = {100, 200, 400, 401, 404, 405, 408, 409, 413, 415, 422, 429, 431}
 
 
@@ -71,6 +74,8 @@ def replied(served: Served, said: bytes, cut: int) -> bytes:
 def test_whatever_a_request_becomes_it_is_answered_or_ended(served: Served, said: bytes, cut: int) -> None:
     got = replied(served, said, cut)
     assert {int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3})", got)} <= KNOWN
+    ended = ENDS.search(got)
+    assert ended is None or ended[1] == b"", "what follows a refused request is nobody's"
     for told in re.findall(rb'\{"error":[^\r\n]*?\}\}', got):
         assert set(json.loads(told)["error"]) <= {"code", "message", "field"}
 
