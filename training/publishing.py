@@ -12,7 +12,7 @@ from parked.pointer import Pointer
 from parked.settings import Settings
 from parked.take_up import TakeUp, Wait, await_generation
 from parked.worker_status import workers_dir
-from training import registry
+from training import flip
 
 
 @dataclass(frozen=True)
@@ -31,19 +31,19 @@ class Published:
 def publish(
     settings: Settings, engine: Engine, tag: str, who: str, why: str, clock: Clock, *, wait: Wait | None = None
 ) -> Published:
-    """``registry.publish``, and then as the module says. ``wait`` None: for the workers of this home.
+    """``flip.publish``, and then as the module says. ``wait`` None: for the workers of this home.
 
-    Raises what ``registry.publish`` raises; then nothing changed.
+    Raises what ``flip.publish`` raises; then nothing changed.
     """
-    pointer = registry.publish(settings, engine, tag, who, why, clock)
+    pointer = flip.publish(settings, engine, tag, who, why, clock)
     return _settle(settings, engine, pointer, who, clock, wait)
 
 
 def rollback(
     settings: Settings, engine: Engine, who: str, why: str, clock: Clock, *, wait: Wait | None = None
 ) -> Published:
-    """``registry.rollback``, on the same path."""
-    pointer = registry.rollback(settings, engine, who, why, clock)
+    """``flip.rollback``, on the same path."""
+    pointer = flip.rollback(settings, engine, who, why, clock)
     return _settle(settings, engine, pointer, who, clock, wait)
 
 
@@ -59,7 +59,7 @@ def _settle(
         return Published(pointer.generation, pointer.model_tag, taken.workers)
     said = f"generation {pointer.generation} ({pointer.model_tag}) is not served: {taken.trouble}"
     try:
-        back = registry.undo(settings, engine, pointer.generation, who, said, clock)
+        back = flip.undo(settings, engine, pointer.generation, who, said, clock)
     except ConflictError:
         said += "; another publish came after it and stands"
     else:

@@ -8,7 +8,7 @@ from parked.errors import ConflictError
 from parked.pointer import read_pointer
 from parked.take_up import TakeUp
 from tests.training.conftest import CLOCK, Home
-from training import publishing, registry
+from training import flip, publishing, registry
 
 
 class Servers:
@@ -74,7 +74,7 @@ def test_a_first_publish_that_is_refused_leaves_nothing_published_and_may_be_tri
     assert "nothing is published" in done.undone
     assert pointed(home) is None
     assert registry.champion(home.engine, "v1") is None
-    assert registry.recover(home.settings, home.engine) is None
+    assert flip.recover(home.settings, home.engine) is None
     assert publish(home, tags[0], Servers()).generation == 3
     assert pointed(home) == (3, tags[0])
 
@@ -95,7 +95,7 @@ def test_where_another_publish_came_after_it_that_one_stands(home: Home, tags: l
     a, b, _ = tags
 
     def meanwhile(generation: int) -> TakeUp:
-        registry.publish(home.settings, home.engine, b, "bob", "mine", CLOCK)
+        flip.publish(home.settings, home.engine, b, "bob", "mine", CLOCK)
         return TakeUp(1, "worker 7 refuses it: damaged")
 
     done = publishing.publish(home.settings, home.engine, a, "ann", "mine", CLOCK, wait=meanwhile)
@@ -103,4 +103,4 @@ def test_where_another_publish_came_after_it_that_one_stands(home: Home, tags: l
     assert "another publish" in done.undone
     assert pointed(home) == (2, b)
     with pytest.raises(ConflictError, match="not the last"):
-        registry.undo(home.settings, home.engine, 1, "ann", "late", CLOCK)
+        flip.undo(home.settings, home.engine, 1, "ann", "late", CLOCK)

@@ -1,19 +1,23 @@
 """States, publishes, rollbacks, and a crash between the database and the pointer."""
 
+from datetime import timedelta
+
 import pytest
 from sqlalchemy import select
 
+from parked.clock import fixed_clock
 from parked.errors import ConflictError, InternalError, NotFoundError
 from parked.opsdb.engine import transaction
 from parked.opsdb.tables import Publish
 from parked.pointer import Pointer, read_pointer, write_pointer
 from tests.training.conftest import CLOCK, Home
 from tests.training.world import AS_OF, make_world
-from training import registry
+from training import flip, registry
+from training.model_store import load_model
 
 
 def publish(home: Home, tag: str, why: str = "better") -> Pointer:
-    return registry.publish(home.settings, home.engine, tag, "ann", why, CLOCK)
+    return flip.publish(home.settings, home.engine, tag, "ann", why, CLOCK)
 
 
 def pointed(home: Home) -> tuple[int, str]:
@@ -44,7 +48,7 @@ def test_a_rollback_is_a_new_generation_of_the_champion_before_and_undoes_one_pu
     a, b, c = tags
     for tag in tags:
         publish(home, tag)
-    roll = lambda: registry.rollback(home.settings, home.engine, "ann", "errors", CLOCK)  # noqa: E731
+    roll = lambda: flip.rollback(home.settings, home.engine, "ann", "errors", CLOCK)  # noqa: E731
     assert (roll().generation, pointed(home)) == (4, (4, b))
     assert (roll().generation, pointed(home)) == (5, (5, a))
     with pytest.raises(NotFoundError, match="no earlier champion"):
@@ -86,14 +90,14 @@ def test_a_crash_after_the_commit_and_before_the_pointer_is_mended_by_the_next_c
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(registry, "write_pointer", crash)
+        patch.setattr(flip, "write_pointer", crash)
         with pytest.raises(KeyboardInterrupt):
             publish(home, b)
     assert pointed(home) == (1, a)
     assert registry.champion(home.engine, "v1") == b
-    assert registry.recover(home.settings, home.engine) == read_pointer(home.settings.pointer_file)
+    assert flip.recover(home.settings, home.engine) == read_pointer(home.settings.pointer_file)
     assert pointed(home) == (2, b)
-    assert registry.rollback(home.settings, home.engine, "ann", "w", CLOCK).generation == 3
+    assert flip.rollback(home.settings, home.engine, "ann", "w", CLOCK).generation == 3
 
 
 def test_a_crash_before_the_commit_leaves_everything_as_it_was(home, tags, monkeypatch):
@@ -104,7 +108,7 @@ def test_a_crash_before_the_commit_leaves_everything_as_it_was(home, tags, monke
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(registry, "_pointer", crash)
+        patch.setattr(flip, "_pointer", crash)
         with pytest.raises(KeyboardInterrupt):
             publish(home, tags[1])
     assert (states(home), pointed(home)) == before
@@ -118,7 +122,7 @@ def test_generations_only_grow_even_if_the_database_was_lost(home, tags):
 
 def test_another_publish_that_got_in_first_is_a_conflict(home, tags, monkeypatch):
     publish(home, tags[0])
-    real = registry.load_model
+    real = flip.load_model
 
     def meanwhile(settings, tag):
         with transaction(home.engine) as session:
@@ -127,8 +131,8 @@ def test_another_publish_that_got_in_first_is_a_conflict(home, tags, monkeypatch
             )
         return real(settings, tag)
 
-    monkeypatch.setattr(registry, "load_model", meanwhile)
-    monkeypatch.setattr(registry.func, "max", lambda _: select(1).scalar_subquery())
+    monkeypatch.setattr(flip, "load_model", meanwhile)
+    monkeypatch.setattr(flip.func, "max", lambda _: select(1).scalar_subquery())
     with pytest.raises(ConflictError, match="got in first"):
         publish(home, tags[1])
     assert states(home)[tags[0]] == "champion"
@@ -146,8 +150,19 @@ def test_states_move_only_along_the_allowed_ways(home, tags):
     assert states(home)[b] == "rejected"
 
 
-def test_latest_is_the_newest_and_without_any_model_not_found(home, new_home, tags):
-    assert registry.resolve(home.engine, "latest", "v1") in tags
+def test_latest_is_the_one_trained_last_whatever_the_clock_said(home, tags):
+    """Three in one moment, and one after the clock had been set back."""
+    assert registry.resolve(home.engine, "latest", "v1") == tags[-1]
+    card = load_model(home.settings, tags[0]).card
+    set_back = fixed_clock(AS_OF - timedelta(days=3))
+    registry.register(home.engine, home.settings, "parking:0", card, home.settings.manifests_dir / "0.json", set_back)
+    assert registry.resolve(home.engine, "latest", "v1") == "parking:0"
+    flip.publish(home.settings, home.engine, tags[0], "ann", "why", CLOCK)
+    assert registry.resolve(home.engine, "latest", "v1") == "parking:0"
+    assert [model.tag for model in registry.models(home.engine)] == ["parking:0", *tags[::-1]]
+
+
+def test_without_any_model_there_is_no_latest(new_home):
     empty = new_home(make_world(devices=1, per_device=1))
     with pytest.raises(NotFoundError, match="no model is registered"):
         registry.resolve(empty.engine, "latest", "v1")

@@ -13,7 +13,7 @@ from parked.pointer import published
 from parked.take_up import TakeUp
 from tests.training.conftest import CLOCK, Home, config_file
 from tests.training.world import World, make_world
-from training import publishing, registry
+from training import flip, publishing, registry
 from training.challenge import decide_and_publish, judge
 from training.pipeline import evaluate_model
 
@@ -41,7 +41,7 @@ def made_by(version: str) -> World:
 
 
 def publish(home: Home, tag: str) -> int:
-    return registry.publish(home.settings, home.engine, tag, "ann", "why", CLOCK).generation
+    return flip.publish(home.settings, home.engine, tag, "ann", "why", CLOCK).generation
 
 
 def pointed(home: Home) -> str | None:
@@ -55,12 +55,12 @@ def test_each_version_has_its_champion_and_rolls_back_its_own(sides: Sides) -> N
     assert generations == [1, 2, 3, 4]
     assert (pointed(first), pointed(second)) == (b, y)
     assert {model.tag for model in registry.models(first.engine) if model.state == "champion"} == {b, y}
-    rolled = registry.rollback(first.settings, first.engine, "ann", "worse", CLOCK)
+    rolled = flip.rollback(first.settings, first.engine, "ann", "worse", CLOCK)
     assert (rolled.generation, pointed(first), pointed(second)) == (5, a, y)
-    registry.rollback(second.settings, second.engine, "ann", "worse", CLOCK)
+    flip.rollback(second.settings, second.engine, "ann", "worse", CLOCK)
     assert (pointed(first), pointed(second)) == (a, x)
     with pytest.raises(NotFoundError, match="no earlier champion"):
-        registry.rollback(second.settings, second.engine, "ann", "again", CLOCK)
+        flip.rollback(second.settings, second.engine, "ann", "again", CLOCK)
 
 
 def test_a_model_of_one_version_is_not_published_for_another_in_one_line_and_nothing_changes(sides: Sides) -> None:
@@ -122,7 +122,7 @@ def test_a_pointer_that_a_crash_kept_behind_is_brought_up_to_its_own_versions_hi
     publish(second, x)
     second.settings.pointer_file.unlink()
     publish(first, b)
-    recovered = registry.recover(second.settings, second.engine)
+    recovered = flip.recover(second.settings, second.engine)
     assert recovered is not None
     assert (recovered.model_tag, pointed(second), pointed(first)) == (x, x, b)
 
