@@ -17,7 +17,8 @@ import os
 import re
 import struct
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,11 +55,13 @@ def forget_dead(environment: Mapping[str, str] = os.environ) -> None:
 
 @contextlib.asynccontextmanager
 async def reading(environment: Mapping[str, str] = os.environ) -> AsyncIterator[None]:
-    """While all workers' files are read: none of them goes meanwhile, and of the dead their counts are left."""
+    """While all workers' files are read: none of them goes meanwhile, of the dead their counts are left, and a file in
+    which there is nothing yet (its worker makes it just now, or was killed while it did) stops no reading."""
     folder = _folder(environment)
     if folder is None:
         yield
         return
+    _pass_over_empty()
     with (folder / _LOCK).open("ab") as lock:
         _forget(folder, lock.fileno())
         for _ in range(int(_PATIENCE_S / _LOOK_S)):
@@ -66,6 +69,21 @@ async def reading(environment: Mapping[str, str] = os.environ) -> AsyncIterator[
                 break
             await asyncio.sleep(_LOOK_S)
         yield
+
+
+@cache
+def _pass_over_empty() -> None:
+    """prometheus_client makes a file and then fills it, and its reader fails over one that it meets in between."""
+    from prometheus_client.mmap_dict import MmapedDict  # not at import: BentoML says first where its files are
+
+    its: Any = MmapedDict  # untyped
+    read = its.read_all_values_from_file
+
+    def filled(file: str) -> Iterable[tuple[str, float, float, int]]:
+        made: Iterable[tuple[str, float, float, int]] = read(file) if Path(file).stat().st_size else ()
+        return made
+
+    its.read_all_values_from_file = staticmethod(filled)
 
 
 def _folder(environment: Mapping[str, str]) -> Path | None:
