@@ -54,7 +54,7 @@ def test_no_reading_fails_while_workers_are_started_and_killed(tmp_path: Path) -
             seen = [asyncio.run(read()) for _ in range(100)]
         finally:
             maker.kill()
-    assert seen[-1] > 10, "there was something to read"
+    assert seen[-1] > 0, "there was something to read"
 
 
 def test_a_file_in_which_there_is_nothing_yet_stops_no_reading(tmp_path: Path) -> None:
