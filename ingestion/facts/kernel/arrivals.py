@@ -24,7 +24,7 @@ SPACING = 64
 @njit()
 def grown(rows: Any, used: int) -> Any:
     """A ROW array of twice the room with the first ``used`` rows."""
-    bigger = np.zeros(2 * len(rows) + ROOM, ROW)
+    bigger = np.empty(2 * len(rows) + ROOM, ROW)
     bigger[:used] = rows[:used]
     return bigger
 
@@ -237,7 +237,7 @@ def _build(bounds: Any, records: Any, rules: Any, states: Any, sinks: Any) -> An
     s, out = states[0], sinks[0]
     fresh = np.zeros(1, STATE)
     everything = np.zeros(0, np.bool_)
-    log = np.zeros(max(1024, len(records) // 32) + ROOM, ROW)
+    log = np.empty(max(1024, len(records) // 16) + ROOM, ROW)
     n = 0
     for d in range(len(bounds) - 1):
         lo, hi = bounds[d], bounds[d + 1]
