@@ -31,11 +31,8 @@ RECENTRE_MS = 600_000
 
 
 @inlined()
-def push(s: Any, rule: Any, t: int, lat: int, lon: int) -> bool:
-    """Remember a recent fix, thinned to one per RING_MS. True where it was kept.
-
-    ``ring_tail`` is the newest entry that is at least a window old (or the oldest there is).
-    """
+def push(s: Any, t: int, lat: int, lon: int) -> bool:
+    """Remember a recent fix, thinned to one per RING_MS. True where it was kept."""
     head = np.uint8(s.ring_head)
     if s.ring_n > 0 and t - s.ring_t[head] < RING_MS:
         return False
@@ -44,18 +41,29 @@ def push(s: Any, rule: Any, t: int, lat: int, lon: int) -> bool:
     s.ring_t[head] = t
     s.ring_lat[head] = lat
     s.ring_lon[head] = lon
-    if s.ring_n < RING:
-        if s.ring_n == 0:
-            s.ring_tail = head
-        s.ring_n += 1
-    tail = np.uint8(s.ring_tail)
+    if s.ring_n == 0:
+        s.ring_tail = head
+    elif head == s.ring_tail:  # the oldest is gone
+        s.ring_tail = np.uint8((head + np.uint8(1)) & np.uint8(RING - 1))
+    s.ring_n = min(s.ring_n + 1, RING)
+    return True
+
+
+@inlined()
+def window(s: Any, rule: Any, t: int) -> int:
+    """Where the newest remembered fix lies that is at least a window old, or the oldest there is.
+
+    Looked for where it is needed, not with every fix: how many grow too old with one more is anybody's guess, a
+    processor's too.
+    """
+    head, tail = np.uint8(s.ring_head), np.uint8(s.ring_tail)
     while tail != head:
         after = np.uint8((tail + np.uint8(1)) & np.uint8(RING - 1))
         if t - s.ring_t[after] < rule.window_ms:
             break
         tail = after
     s.ring_tail = tail
-    return True
+    return int(tail)
 
 
 @njit()

@@ -7,7 +7,7 @@ from typing import Any
 
 from ingestion.facts.kernel.geometry import apart, apart2, eastward, mean_of, wrap
 from ingestion.facts.kernel.jit import njit
-from ingestion.facts.kernel.rest import begin_rest, blur_of, open_rest, recentre, take_rest
+from ingestion.facts.kernel.rest import begin_rest, blur_of, open_rest, recentre, take_rest, window
 from ingestion.facts.kernel.types import RING
 
 
@@ -34,20 +34,20 @@ def _arrived(s: Any, rule: Any, i: int, start: int, lat: int, lon: int) -> int:
 @njit()
 def settle(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float) -> None:
     """While moving: open a stop if all of the last window lies within the radius of its mean."""
-    tail = s.ring_tail
+    tail = window(s, rule, t)
     if t - s.ring_t[tail] < rule.window_ms:
         return
     # Most calls end here: where the phone was a window ago is far off.
     radius = rule.radius_m + blur_of(s, rule)
-    far = 2.5 * radius
-    if apart(s.ring_lat[tail], s.ring_lon[tail], lat, lon, s.scale) > far:
+    far2 = 2.5 * radius * (2.5 * radius)
+    if apart2(s.ring_lat[tail], s.ring_lon[tail], lat, lon, s.scale) > far2:
         return
     # The window: entries younger than window_ms and the one just before, so that it spans the whole window.
     n = 0
     i = s.ring_head
     sum_lat, sum_lon = 0, 0
     while True:
-        if apart(s.ring_lat[i], s.ring_lon[i], lat, lon, s.scale) > far:
+        if apart2(s.ring_lat[i], s.ring_lon[i], lat, lon, s.scale) > far2:
             return
         sum_lat += s.ring_lat[i] - lat
         sum_lon += eastward(s.ring_lon[i] - lon)

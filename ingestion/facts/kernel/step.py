@@ -50,7 +50,7 @@ def _accept(
             on_rest(s, rule, out)
     v = speed_of(s, rule, t, lat, lon, acc, reported, moved2)
     on_move(s, rule, out, t, lat, lon, acc, v, reported, moved2)
-    kept = push(s, rule, t, lat, lon)
+    kept = push(s, t, lat, lon)
     if s.at_rest and rested != 2:
         resting(s, rule, out, t, lat, lon, acc)
     elif kept and v < rule.fast_mps and not s.at_rest:
@@ -88,7 +88,7 @@ def on_fix(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, 
             s.t, s.lat, s.lon, s.acc = at, y, x, a
             s.v = max(0.0, r)
             s.blur = a
-            push(s, rule, at, y, x)
+            push(s, at, y, x)
             continue
         moved2 = apart2(s.lat, s.lon, y, x, s.scale)
         if i == release and moved2 > rule.spike_m * rule.spike_m:
