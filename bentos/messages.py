@@ -81,7 +81,9 @@ class WhereParkedRequest(Question):
     """Where did this phone's owner park?"""
 
     device_id: Identifier = Field(examples=["phone-0042"])
-    asked_at: Moment | None = Field(default=None, description="the moment asked about; default: now")
+    asked_at: Moment | None = Field(
+        default=None, description="the moment asked about; default: now; one to come: by what is known now"
+    )
 
     def about(self) -> Sequence[str]:
         """The one device."""
@@ -144,7 +146,9 @@ class ConfirmRequest(Question):
     lat: float = Field(ge=-90, le=90, description="degrees WGS84")
     lon: float = Field(ge=-180, le=180, description="degrees WGS84")
     verdict: Literal["parked", "not_parked"]
-    answer_id: Identifier | None = Field(default=None, description="the answer this is about")
+    answer_id: Identifier | None = Field(
+        default=None, description="the answer this is about: kept beside the label as told"
+    )
     key: Identifier | None = Field(
         default=None, description="idempotency key; default: the content itself; a retry is then one label too"
     )

@@ -154,6 +154,7 @@ class Protocol(HttpToolsProtocol):
         """What was held back and is not whole by the end of ``data`` goes uvicorn's way after all."""
         if self.parser is None or self._refusal is not None or self._end.begun:  # gone, or goes
             return
+        open_before = self.headers if self._heading else None
         self._head_bytes = self._head_bytes + len(data) if self._heading else len(data)
         if self._around is not None:
             self._around -= len(data)
@@ -167,6 +168,8 @@ class Protocol(HttpToolsProtocol):
         if self._around is not None and self._around < 0:
             self._refusal = refusals.TOO_MUCH_AROUND
         if self._heading or self._head_timer is not None or self._refusal is not None:
+            if self._heading and self.headers is not open_before:  # what came before it in ``data`` is none of it
+                self._head_bytes = len(data) - data.rfind(b" " + self.url) if self.url else 0
             self._head_left_open()
 
     def _parse(self, data: bytes) -> None:

@@ -27,7 +27,10 @@ SHOWN = 3
 def create(
     device: Annotated[list[str] | None, typer.Option(help="A device it is for; repeat for more.")] = None,
     all_devices: Annotated[bool, typer.Option("--all-devices", help="It is for every device.")] = False,
-    may: Annotated[str, typer.Option(help="What it may do: read, write, or read,write.")] = "read,write",
+    may: Annotated[
+        list[str] | None,
+        typer.Option(help="What it may do: read, write, or both (read,write, or once for each); default: both."),
+    ] = None,
     name: Annotated[str, typer.Option(help="Whose it is or what for, for the list.")] = "",
     expires: Annotated[str | None, typer.Option(help=f"When it ends, {MOMENT}; default: never.")] = None,
     rate: Annotated[
@@ -117,10 +120,13 @@ def revoke(
     )
 
 
-def _kinds(text: str) -> tuple[Kind, ...]:
+def _kinds(may: list[str] | None) -> tuple[Kind, ...]:
     from parked.errors import InputError
     from parked.tokens import KINDS
 
+    if may is None:
+        return KINDS
+    text = ",".join(may)
     told = {part.strip() for part in text.split(",")}
     if told - set(KINDS):
         raise InputError(f"--may {text}: not one of {', '.join(KINDS)}", mend="give read, write, or read,write")

@@ -94,6 +94,29 @@ def test_a_head_too_large_is_431_and_the_end(path: str, more: list[str]) -> None
     Served().run(client)
 
 
+@pytest.mark.parametrize(
+    "before",
+    [[(SHORT, b"a")] * 1500, [(LONG, b"a" * 200_000)], [(SHORT, b"a" * 70_000)] * 3],
+    ids=["many", "long", "few"],
+)
+@pytest.mark.parametrize("cut", [2, 5, 8, 30, 60])
+def test_a_head_is_not_too_long_for_what_was_asked_before_it(before: list[tuple[str, bytes]], cut: int) -> None:
+    """They came in one piece with its beginning."""
+
+    async def client(served: Served) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port, limit=1_000_000)
+        last = post(SHORT, b"b")
+        writer.write(b"".join(post(path, body) for path, body in before) + last[:cut])
+        await asyncio.sleep(0.05)
+        writer.write(last[cut:])
+        told = await replies(reader, len(before) + 1)
+        assert {status for status, *_ in told} == {200}
+        assert told[-1][2] == b"/short b"
+        writer.close()
+
+    Served().run(client)
+
+
 def test_a_head_that_never_ends_is_431_before_it_fills_the_memory() -> None:
     async def client(served: Served) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port)

@@ -38,11 +38,28 @@ def test_a_token_is_shown_once_listed_without_its_secret_and_revoked(tmp_path: P
 
 
 @pytest.mark.parametrize(
+    ("may", "kinds"),
+    [
+        ([], ["read", "write"]),
+        (["--may", "write"], ["write"]),
+        (["--may", "read,write"], ["read", "write"]),
+        (["--may", "write", "--may", "read"], ["read", "write"]),
+    ],
+)
+def test_what_it_may_is_told_at_once_or_one_after_the_other(tmp_path: Path, may: list[str], kinds: list[str]) -> None:
+    """The last word alone counted, without a word about it."""
+    assert parked(tmp_path, "create", "--all-devices", *may).returncode == 0
+    (token,) = json.loads(parked(tmp_path, "list", "--json").stdout)["tokens"]
+    assert token["kinds"] == kinds
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["create"], "--all-devices"),
         (["create", "--all-devices", "--device", "jane"], "--all-devices"),
         (["create", "--all-devices", "--may", "fly"], "--may fly"),
+        (["create", "--all-devices", "--may", "read", "--may", ""], "--may read,"),
         (["create", "--all-devices", "--expires", "soon"], "--expires soon"),
         (["create", "--all-devices", "--expires", "2020-01-01"], "has passed"),
         (["create", "--device", ""], "a device's id is empty; name each device by its id"),
