@@ -41,7 +41,7 @@ class Corrections:
         """Store ``not_parked`` at the answered spot (``wrong``) and ``parked`` at the true one (``actual``), each once.
 
         Raises UnknownAnswerError, NotReadyError, InputError (a moment to come), ConflictError where the answer named no
-        spot, the spot is out of sight, or the key was used for something else.
+        spot, the spot is out of sight or is the true one too, or the key was used for something else.
         """
         logged = self._answers.find(request.answer_id, grant.allows)
         device_id = self._device(logged)
@@ -60,6 +60,10 @@ class Corrections:
                     answer_id=logged.answer_id,
                     key=request.key,
                 )
+            )
+        if len({(one.at, one.lat, one.lon) for one in told}) < len(told):
+            raise ConflictError(
+                "actual is the answered spot itself", mend="leave out wrong, or say where it really was"
             )
         # The true place first: it alone can still be refused, and then nothing is stored.
         stored = [self._store(one) for one in reversed(told)]
