@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from ingestion.facts.kernel.order import bounds_of, order, rises
 from ingestion.facts.kernel.records import NULL_US, REFUSALS, take_fixes, take_motion
 from ingestion.facts.kernel.types import RECORD
+from ingestion.readers.parsing import as_utc_us, in_calendar
 from parked.errors import InputError
 from parked.files import check_once
 from parked.schemas import ACTIVITIES, FIXES, MOTION
@@ -161,8 +162,9 @@ def canonicalise(
 def check_columns(table: pa.Table, schema: pa.Schema, source: str) -> pa.Table:
     """``table`` with the columns of ``schema`` in its types; missing nullable columns are filled with null.
 
-    Dictionary-encoded text stays encoded; device ids that are whole numbers become text. Raises InputError naming the
-    first missing, unconvertible or doubled column.
+    Dictionary-encoded text stays encoded; device ids that are whole numbers become text; moments of any unit are held
+    at years 1-9999, beyond which they would overflow. Raises InputError naming the first missing, unconvertible or
+    doubled column.
     """
     check_once(source, [name for name in table.column_names if name in (*schema.names, "as_if_live")])
     columns = []
@@ -180,6 +182,9 @@ def check_columns(table: pa.Table, schema: pa.Schema, source: str) -> pa.Table:
             raise InputError(f"{source}: column {wanted.name!r} is {column.type}, not {wanted.type}", mend="convert it")
         if pa.types.is_timestamp(wanted.type) and pa.types.is_timestamp(column.type) and column.type.tz is None:
             raise InputError(f"{source}: column {wanted.name!r} has no time zone", mend="give timestamps in UTC")
+        if pa.types.is_timestamp(column.type):
+            columns.append(in_calendar(column if column.type == wanted.type else as_utc_us(column)))
+            continue
         same = column.type == wanted.type or (
             pa.types.is_dictionary(column.type) and column.type.value_type == wanted.type
         )

@@ -35,6 +35,7 @@ _NOT_CSV: Final = (b"{", b"[", b"<")
 _MEND: Final = "save it as UTF-8 CSV with a header line"
 _HEADER_BYTES: Final = 16_384
 
+_LINE_END: Final = re.compile(rb"[\r\n]")
 _CELL: Final = rb'(?:"(?:[^"\r\n]|"")*+"[^,\r\n]*+|(?!")[^,\r\n]*+)'
 _LINE: Final = rb"%b(?:,%b)*+" % (_CELL, _CELL)
 _CLOSED: Final = re.compile(_LINE)
@@ -62,13 +63,19 @@ class TextRows:
 
 def header_of(head: bytes) -> list[str]:
     """The column names in a file's head; empty where it holds no CSV header."""
-    first = head.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n").split(b"\n", 1)[0]
+    first, _ = _first_line(head.removeprefix(b"\xef\xbb\xbf"))
     if not first.strip() or first[:1] in _NOT_CSV or len(first) > _HEADER_BYTES:
         return []
     try:
         return list(arrow_csv.open_csv(io.BytesIO(first + b"\n")).schema.names)
     except (pa.ArrowInvalid, UnicodeDecodeError):
         return []
+
+
+def _first_line(text: bytes) -> tuple[bytes, bytes]:
+    """The first line that is not empty, and what follows it; lines end as Arrow ends them, by a lone \\r too."""
+    line, *rest = _LINE_END.split(text.lstrip(b"\r\n"), 1)
+    return line, rest[0] if rest else b""
 
 
 def text_batches(path: Path, *, check_header: Callable[[list[str]], None]) -> Iterator[TextRows]:
@@ -91,9 +98,8 @@ def text_batches(path: Path, *, check_header: Callable[[list[str]], None]) -> It
                 yield TextRows({name: pa.array([], pa.string()) for name in names}, np.empty(0, np.int64), [row])
                 continue
             if not headed:
-                block = block.lstrip(b"\r\n")
-                headed = bool(block)
-                block = block.partition(b"\n")[2]
+                header, block = _first_line(block)
+                headed = bool(header)
             rows = _rows(names, block, total)
             if len(rows) or rows.ragged:
                 total += len(rows) + len(rows.ragged)

@@ -148,3 +148,24 @@ def test_a_device_whose_clock_overflowed_is_refused_and_leaves_the_others_as_the
         built = build_file(tmp_path / "fixes.parquet", None, tmp_path / "facts.parquet", RULES)
         assert built.refused == {"clock_ahead" if field == "event_time" else "received_ahead": fixes.num_rows}
         assert pq.read_table(tmp_path / "facts.parquet").equals(build_facts(fixes, None, RULES))
+
+
+@pytest.mark.parametrize(
+    ("event", "received", "unit", "why"),
+    [
+        (1_767_600_000_000_000, -(2**63) + 1, "us", "clock_ahead"),
+        (-(2**63), None, "us", "clock_before_2005"),
+        (2_305_844_776_813_693_952, None, "ms", "clock_ahead"),
+    ],
+)
+def test_a_moment_too_far_to_be_counted_with_is_refused_and_not_taken_for_another(
+    tmp_path: Path, event: int, received: int | None, unit: str, why: str
+) -> None:
+    given = {"device_id": ["a"], "lat": [1.0], "lon": [1.0]}
+    moments = {
+        name: pa.array([us], pa.timestamp(unit, "UTC"))
+        for name, us in (("event_time", event), ("received_at", received))
+    }
+    pq.write_table(pa.table({**given, **moments}), tmp_path / "fixes.parquet")
+    built = build_file(tmp_path / "fixes.parquet", None, tmp_path / "facts.parquet", RULES)
+    assert (built.records, built.refused) == (0, {why: 1})

@@ -95,6 +95,13 @@ def test_row_numbers_hold_across_blocks(tmp_path: Path, monkeypatch):
     assert len(found.fixes) + len(found.malformed) == 500
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\r\r\n"])
+def test_lines_may_end_in_any_way_from_the_header_on(tmp_path: Path, end: str):
+    path = tmp_path / "own.csv"
+    path.write_bytes((end + HEADER + GOOD + "\n" + GOOD).replace("\n", end).encode())
+    assert len(read_all(CsvReader(), path).fixes) == 2
+
+
 def test_a_device_given_for_the_file_wins(tmp_path: Path):
     path = csv_file(tmp_path, HEADER + GOOD)
     assert read_all(CsvReader(), path, device="mine").fixes[0]["device_id"] == "mine"
