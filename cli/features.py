@@ -37,13 +37,14 @@ def build(
     Example: parked features build --facts FACTS.parquet
     """
     from ingestion.facts.store import facts_file
-    from ingestion.features.build import build_features, read_facts
+    from ingestion.features.build import build_features
+    from ingestion.features.revisions import InFile
 
     settings = settings_of(rules)
     source = facts or facts_file(settings, settings.rules)
-    revisions = read_facts(source)
+    revisions = InFile(source)
     with progress("folding facts") as advance:
-        advance(0, total=revisions.num_rows)
+        advance(0, total=revisions.rows)
         built = build_features(settings, revisions, replace=replace, progress=advance)
     emit(
         {

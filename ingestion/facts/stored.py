@@ -33,7 +33,7 @@ class Stored:
     def devices(self) -> int:
         """How many devices have any."""
         last, count = None, 0
-        for batch in _batches(self.path, ["device_id"]):
+        for batch in batches(self.path, opened(self.path), ["device_id"]):
             for device in pc.unique(batch["device_id"]).to_pylist():
                 count += device != last
                 last = device
@@ -56,12 +56,16 @@ class Stored:
         yield change(part, after, None)
 
 
-def pieces(path: Path) -> Iterator[pa.Table]:
-    """A log file in tables of whole devices, in its order (an empty one is one table). Raises InputError for damage."""
-    held: list[pa.Table] = [opened(path).schema_arrow.remove_metadata().empty_table()]
-    for batch in _batches(path):
+def pieces(path: Path, file: pq.ParquetFile | None = None, *, rows: int | None = None) -> Iterator[pa.Table]:
+    """A log file in tables of whole devices, in its order (an empty one is one table). Raises InputError for damage.
+
+    ``file``: where it is open already; ``rows``: of a table, at least (default: PIECE).
+    """
+    file, rows = file or opened(path), rows or PIECE
+    held: list[pa.Table] = [file.schema_arrow.remove_metadata().empty_table()]
+    for batch in batches(path, file, rows=rows // 2):
         held.append(batch)
-        if sum(table.num_rows for table in held) < PIECE:
+        if sum(table.num_rows for table in held) < rows:
             continue
         whole = pa.concat_tables(held)
         going = pc.sum(pc.equal(whole["device_id"], whole["device_id"][-1])).as_py()  # it may go on
@@ -71,10 +75,12 @@ def pieces(path: Path) -> Iterator[pa.Table]:
     yield pa.concat_tables(held)
 
 
-def _batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    file = opened(path)
+def batches(
+    path: Path, file: pq.ParquetFile, columns: list[str] | None = None, *, rows: int | None = None
+) -> Iterator[pa.Table]:
+    """An open log file, so many rows at a time (default: half a PIECE). Raises InputError for damage."""
     try:
-        for batch in file.iter_batches(max(1, PIECE // 2), columns=columns):
+        for batch in file.iter_batches(max(1, PIECE // 2 if rows is None else rows), columns=columns):
             yield pa.Table.from_batches([batch]).replace_schema_metadata(None)
     except PARQUET_DAMAGE as error:
         raise unreadable(path, "facts", error) from None

@@ -8,7 +8,7 @@ taken so far.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from operator import attrgetter
@@ -49,14 +49,13 @@ def fold_facts(
     Raises InputError for wrong columns or several rules versions, InternalError naming a feature whose fold fails.
     """
     catalogue = catalogue or declared()
-    table = _checked(facts)
-    folder = _Folder(catalogue, _built_by(table, catalogue), exhaustive=exhaustive)
-    with _no_collection():
-        for batch in _whole_devices(table):
-            folder.take(batch)
-            if progress is not None:
-                progress(batch.num_rows)
-    return folder.tables()
+    table = in_order(facts)
+    folder = Folder(sorted(pc.unique(table["rules_version"]).to_pylist()), catalogue, exhaustive=exhaustive)
+    made = list(folder.fold_all(table, progress))
+    return {
+        view: pa.concat_tables([catalogue.schema(view).empty_table(), *(part[view] for part in made)]).combine_chunks()
+        for view in VIEWS
+    }
 
 
 @contextmanager
@@ -71,22 +70,21 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _checked(facts: pa.Table) -> pa.Table:
-    missing = [name for name in FACTS.names if name not in facts.column_names]
+def check_columns(names: Sequence[str]) -> None:
+    """Raises InputError where a column of FACTS is not among ``names``."""
+    missing = [name for name in FACTS.names if name not in names]
     if missing:
         raise InputError(f"facts lack the columns {', '.join(missing)}", mend="make them with `parked facts build`")
+
+
+def in_order(facts: pa.Table) -> pa.Table:
+    """``facts`` as FACTS, in the order that they are folded in. Raises InputError for wrong columns."""
+    check_columns(facts.column_names)
     try:
         table = facts.select(FACTS.names).cast(FACTS)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
         raise InputError(f"facts: {error}", mend="make them with `parked facts build`") from None
     return table.sort_by([(name, "ascending") for name in _ORDER])
-
-
-def _built_by(table: pa.Table, catalogue: Catalogue) -> str:
-    versions = sorted(pc.unique(table["rules_version"]).to_pylist())
-    if len(versions) > 1:
-        raise InputError(f"facts of several rules versions: {', '.join(versions)}", mend="fold one version at a time")
-    return f"{versions[0] if versions else 'none'}/{catalogue.version()}"
 
 
 def _whole_devices(table: pa.Table) -> Iterator[pa.Table]:
@@ -102,32 +100,40 @@ def _whole_devices(table: pa.Table) -> Iterator[pa.Table]:
             start = int(end)
 
 
-class _Folder:
-    """Folds device after device, keeping finished rows as Arrow tables."""
+class Folder:
+    """Folds device after device."""
 
-    def __init__(self, catalogue: Catalogue, built_by: str, *, exhaustive: bool) -> None:
+    def __init__(self, versions: Sequence[str], catalogue: Catalogue, *, exhaustive: bool = False) -> None:
+        """``versions``: of the rules that made the facts. Raises InputError where these are several."""
+        if len(versions) > 1:
+            raise InputError(
+                f"facts of several rules versions: {', '.join(versions)}", mend="fold one version at a time"
+            )
         self._catalogue = catalogue
-        self._built_by = built_by
+        self._built_by = f"{versions[0] if versions else 'none'}/{catalogue.version()}"
         self.exhaustive = exhaustive
         self._features = {view: catalogue.of(view) for view in VIEWS}
         self._folds: dict[tuple[str, frozenset[str], bool], tuple[Numbered, Numbered]] = {}
-        self._done: dict[str, list[pa.Table]] = {view: [] for view in VIEWS}
         self._rows: dict[str, list[Row]] = {view: [] for view in VIEWS}
 
-    def take(self, batch: pa.Table) -> None:
-        for device_id, revisions in groupby(facts_of(batch), key=attrgetter("device_id")):
-            _Device(self, device_id).take(revisions)
-        for view in VIEWS:
-            self._done[view].append(self._table(view))
-            self._rows[view] = []
+    def fold_all(self, facts: pa.Table, progress: Progress | None = None) -> Iterator[dict[str, pa.Table]]:
+        """Snapshots of whole devices (``in_order``), by view, some devices at a time.
 
-    def tables(self) -> dict[str, pa.Table]:
-        return {
-            view: pa.concat_tables([self._catalogue.schema(view).empty_table(), *self._done[view]]).combine_chunks()
-            for view in VIEWS
-        }
+        ``progress`` is called with the number of revisions just folded. Raises InternalError naming a feature whose
+        fold fails.
+        """
+        for batch in _whole_devices(facts):
+            with _no_collection():
+                for device_id, revisions in groupby(facts_of(batch), key=attrgetter("device_id")):
+                    _Device(self, device_id).take(revisions)
+                made = {view: self._table(view) for view in VIEWS}
+                self._rows = {view: [] for view in VIEWS}
+            yield made
+            if progress is not None:
+                progress(batch.num_rows)
 
     def add(self, view: str, head: Row, values: Row, moment: int) -> None:
+        """Put down a row of a view."""
         self._rows[view].append((*head, moment, *values, moment, self._built_by))
 
     def evaluate(
@@ -201,7 +207,7 @@ def _column(field: pa.Field, values: Row, feature: Feature | None) -> pa.Array:
 class _Device:
     """One device: what is known, and the last row given for each key."""
 
-    def __init__(self, folder: _Folder, device_id: str) -> None:
+    def __init__(self, folder: Folder, device_id: str) -> None:
         self._folder = folder
         self._known = Known(device_id)
         self._last: dict[str, dict[str, Row]] = {view: {} for view in VIEWS}

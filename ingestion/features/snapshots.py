@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,7 +13,11 @@ import pyarrow.parquet as pq
 from feature_repo.declare import VIEWS, Catalogue, declared
 from feature_repo.objects import snapshot_file
 from parked.errors import InputError
-from parked.files import write_table
+from parked.files import atomic_path, write_table
+from parked.table_writer import CHUNK, Layout, TableWriter
+
+LAYOUT: Final = Layout(16 * CHUNK, True, packed=True)
+"""Of a snapshot file: as Arrow writes a table by default. Three wide views wait for their groups at once: packed."""
 
 
 def write_snapshots(features_dir: Path, snapshots: Mapping[str, pa.Table]) -> dict[str, Path]:
@@ -26,6 +32,18 @@ def write_snapshots(features_dir: Path, snapshots: Mapping[str, pa.Table]) -> di
         write_table(target, snapshots[view])
         written[view] = target
     return written
+
+
+def snapshot_writer(path: Path, view: str) -> TableWriter:
+    """A writer of a view's snapshots, table after table, to the bytes that ``write_snapshots`` gives all of them."""
+    return TableWriter(path, declared().schema(view), LAYOUT)
+
+
+def put_snapshots(features_dir: Path, files: Mapping[str, Path]) -> None:
+    """Move files that ``snapshot_writer`` wrote, on the same file system, to where ``write_snapshots`` writes."""
+    for view in VIEWS:
+        with atomic_path(snapshot_file(features_dir, view)) as temporary:
+            os.replace(files[view], temporary)
 
 
 def write_missing(features_dir: Path, catalogue: Catalogue | None = None) -> None:

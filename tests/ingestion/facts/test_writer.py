@@ -11,8 +11,9 @@ import pytest
 
 from ingestion.facts.build import build_facts
 from ingestion.facts.rules import load_rules
-from ingestion.facts.writer import CHUNK, FILE, FactsWriter, Layout
+from ingestion.facts.writer import FILE, FactsWriter
 from parked.schemas import FACTS
+from parked.table_writer import CHUNK, Layout
 from tests.ingestion.facts.worlds import world
 
 

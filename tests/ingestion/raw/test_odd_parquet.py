@@ -14,7 +14,7 @@ from ingestion.facts.build import read_facts_file
 from ingestion.facts.canonical import canonicalise
 from ingestion.facts.files import build_file
 from ingestion.facts.rules import load_rules
-from ingestion.features.build import read_facts
+from ingestion.features.revisions import InFile
 from parked.errors import InputError
 from parked.opsdb.labels import check_labels
 from parked.schemas import FACTS, LABELS, TIME
@@ -86,7 +86,7 @@ def test_marks_that_are_no_truth_values_are_refused(marks: pa.Array) -> None:
 def test_facts_and_labels_with_a_doubled_column_are_refused(tmp_path: Path) -> None:
     facts = FACTS.empty_table()
     path = save(tmp_path / "facts.parquet", [*FACTS.names, "kind"], [*facts.columns, facts["kind"]])
-    for read in (read_facts_file, read_facts):
+    for read in (read_facts_file, InFile):
         with pytest.raises(InputError, match=r"facts\.parquet: .*kind"):
             read(path)
     labels = LABELS.empty_table()

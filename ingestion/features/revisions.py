@@ -1,0 +1,140 @@
+"""Fact revisions by ascending ranges of devices: memory holds a range, not the log."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ingestion.facts.stored import batches, pieces
+from ingestion.features.fold import check_columns, in_order
+from parked.errors import InputError
+from parked.files import check_once, check_regular
+
+RANGE = 65_536
+"""Revisions of a range, at least (a device is never cut)."""
+
+SPILLED: Final = 4
+"""A temporary file, where they are needed, holds so many ranges, about."""
+
+
+class Revisions(Protocol):
+    """Fact revisions of any devices."""
+
+    @property
+    def columns(self) -> list[str]:
+        """Names."""
+
+    @property
+    def rows(self) -> int:
+        """How many."""
+
+    @property
+    def versions(self) -> list[str]:
+        """The rules versions that made them, as they come."""
+
+    def ranges(self, scratch: Path) -> Iterator[pa.Table]:
+        """FACTS of whole devices, ascending, in the order they are folded in. ``scratch``: for temporary files."""
+
+
+class InTable:
+    """Revisions of a table, in any order."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+        self.columns: list[str] = table.column_names
+        self.rows: int = table.num_rows
+
+    @property
+    def versions(self) -> list[str]:
+        """See Revisions."""
+        return list(pc.unique(self._table["rules_version"]).to_pylist())
+
+    def ranges(self, scratch: Path) -> Iterator[pa.Table]:  # noqa: ARG002  it is in memory
+        """See Revisions. Raises InputError for wrong columns."""
+        yield in_order(self._table)
+
+
+class InFile:
+    """Revisions of a Parquet file, in any order: one that is not in order of device is cut by temporary files.
+
+    The file may be replaced meanwhile: what was opened is read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises InputError where it is missing, no Parquet file, or lacks a column. Reading raises it for damage."""
+        check_regular(path)
+        try:
+            self._file = pq.ParquetFile(path)
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file", mend="run `parked facts build`") from None
+        except (OSError, pa.ArrowException) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{path}: not a Parquet file ({reason})", mend="check the path") from None
+        self._path = path
+        self.columns: list[str] = self._file.schema_arrow.names
+        self.rows: int = self._file.metadata.num_rows
+        check_once(str(path), self.columns)
+        check_columns(self.columns)
+        in_order(self._file.schema_arrow.empty_table())  # types that never fit
+
+    @property
+    def versions(self) -> list[str]:
+        """See Revisions."""
+        return self._looked_through[0]
+
+    def ranges(self, scratch: Path) -> Iterator[pa.Table]:
+        """See Revisions. Raises InputError for values that do not fit FACTS, or a revision of no device."""
+        if self._looked_through[1]:
+            for part in pieces(self._path, self._file, rows=RANGE):
+                yield in_order(part)
+            return
+        with ExitStack() as stack:
+            for file in self._spilled(scratch):
+                yield in_order(stack.enter_context(pa.ipc.open_stream(file)).read_all())
+                file.unlink()
+
+    @cached_property
+    def _looked_through(self) -> tuple[list[str], bool]:
+        """(rules versions, whether devices come in ascending order)."""
+        versions: dict[str, None] = {}
+        ascending, last = True, pa.scalar("")
+        for part in batches(self._path, self._file, ["device_id", "rules_version"]):
+            versions |= dict.fromkeys(pc.unique(part["rules_version"]).to_pylist())
+            devices = part["device_id"].cast(pa.string()).combine_chunks()
+            if devices.null_count:
+                raise InputError(
+                    f"{self._path}: a revision without device_id", mend="make it with `parked facts build`"
+                )
+            before = pa.concat_arrays([pa.array([last.as_py()], pa.string()), devices[:-1]])
+            ascending = ascending and bool(pc.all(pc.less_equal(before, devices)).as_py())
+            last = devices[-1]
+        return list(versions), ascending
+
+    def _spilled(self, scratch: Path) -> list[Path]:
+        """Temporary files of ascending devices, each none too large."""
+        counts: Counter[str] = Counter()
+        for part in batches(self._path, self._file, ["device_id"]):
+            told = pc.value_counts(part["device_id"].cast(pa.string()))
+            counts.update(dict(zip(told.field(0).to_pylist(), told.field(1).to_pylist(), strict=True)))
+        devices = sorted(counts)
+        home = np.fromiter(accumulate(map(counts.__getitem__, devices)), np.int64, len(devices)) // (SPILLED * RANGE)
+        known, schema = pa.array(devices, pa.string()), self._file.schema_arrow.remove_metadata()
+        files = [scratch / f"revisions-{i:05d}" for i in range(int(home[-1]) + 1)]
+        with ExitStack() as stack:
+            options = pa.ipc.IpcWriteOptions(compression="lz4")
+            writers = [stack.enter_context(pa.ipc.new_stream(file, schema, options=options)) for file in files]
+            for part in batches(self._path, self._file, self.columns):
+                homes = home[pc.index_in(part["device_id"].cast(pa.string()), value_set=known).to_numpy()]
+                for i in np.unique(homes).tolist():
+                    writers[i].write_table(part.filter(pa.array(homes == i)))
+        return files
