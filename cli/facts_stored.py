@@ -56,13 +56,11 @@ def show(
 
     Example: parked facts show --device phone-1 --kind vehicle_left --as-of 2026-01-05T12:00
     """
-    import pyarrow.compute as pc
-
     from cli.console import table as print_table
     from cli.inputs import moment
     from ingestion.facts.asof import as_of as known_by
     from ingestion.facts.build import read_facts_file
-    from ingestion.facts.store import read_facts
+    from ingestion.facts.store import read_facts_of
     from parked.errors import InputError, NotFoundError
     from parked.schemas import KINDS
 
@@ -70,8 +68,7 @@ def show(
         raise InputError(f"--kind {kind}: no such kind", mend=f"give {', '.join(KINDS)}")
     at = moment("--as-of", as_of)
     settings = settings_of(rules)
-    log = read_facts_file(facts) if facts else read_facts(settings, settings.rules)
-    log = log.filter(pc.equal(log["device_id"], device))
+    log = read_facts_file(facts, [device]) if facts else read_facts_of(settings, settings.rules, [device])
     if log.num_rows == 0:
         raise NotFoundError(f"no facts of device {device!r}", mend="see parked facts build, or check the id")
     standing = sorted(

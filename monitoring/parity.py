@@ -20,10 +20,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingestion.facts.store import read_facts
+from ingestion.facts.store import read_facts_of
 from ingestion.features.fold import fold_facts
 from monitoring.offline import Difference, Offline, differences
 from monitoring.sampled import Logged, sample_answers
@@ -89,8 +88,7 @@ def check_parity(
     equal = as_if_live = 0
     late: defaultdict[Verdict, list[float]] = defaultdict(list)
     if answers:
-        facts = read_facts(settings, settings.rules)
-        facts = facts.filter(pc.is_in(facts["device_id"], pa.array(sorted({a.device_id for a in answers}))))
+        facts = read_facts_of(settings, settings.rules, {answer.device_id for answer in answers})
         stated = set(pc.unique(facts.filter(facts["as_if_live"])["device_id"]).to_pylist())
         judged = [answer for answer in answers if answer.device_id not in stated]
         as_if_live = len(answers) - len(judged)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,9 +11,10 @@ import pyarrow.parquet as pq
 from ingestion.facts.canonical import Canonical, canonicalise
 from ingestion.facts.kernel import arrivals
 from ingestion.facts.rules import Rules
+from ingestion.facts.stored import of_devices, opened
 from ingestion.facts.table import stated_since, to_table
 from parked.errors import InputError
-from parked.files import PARQUET_DAMAGE, check_regular, unreadable
+from parked.files import PARQUET_DAMAGE, check_once, check_regular, unreadable
 from parked.schemas import FACTS
 
 
@@ -43,9 +45,23 @@ def read_table(path: Path, what: str) -> pa.Table:
         raise unreadable(path, what, error) from None
 
 
-def read_facts_file(path: Path) -> pa.Table:
-    """A file of FACTS. Raises InputError naming the file, and the first column that is missing or of another type."""
-    table = read_table(path, "facts")
+def read_facts_file(path: Path, devices: Collection[str]) -> pa.Table:
+    """FACTS of some devices from a file, in its order.
+
+    Raises InputError naming the file, and the first column that is missing or of another type.
+    """
+    check_regular(path)
+    file = opened(path)
+    check_once(str(path), file.schema_arrow.names)
+    _as_facts(path, file.schema_arrow.empty_table())
+    try:
+        return _as_facts(path, of_devices(path, file, devices, FACTS.names))
+    except pa.ArrowInvalid:  # bytes that are no text
+        said = f"{path}: column 'device_id' is {file.schema_arrow.field('device_id').type}, not string"
+        raise InputError(said, mend="give a file that parked facts build wrote") from None
+
+
+def _as_facts(path: Path, table: pa.Table) -> pa.Table:
     columns = []
     for field in FACTS:
         if field.name not in table.column_names:

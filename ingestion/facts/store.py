@@ -9,7 +9,7 @@ beside them. The log is written last: what is there fits together, whenever a pr
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from ingestion.facts.build import read_table
 from ingestion.facts.checkpoint import engine_id
 from ingestion.facts.rules import Rules, named_rules
-from ingestion.facts.stored import Stored, opened, pieces
+from ingestion.facts.stored import Stored, of_devices, opened, pieces
 from ingestion.facts.writer import STORED, FactsWriter
 from parked.errors import ConflictError, InputError
 from parked.files import PARQUET_DAMAGE, atomic_path, sha256_of, write_text
@@ -54,6 +54,12 @@ def position_file(facts: Path) -> Path:
 def read_facts(settings: Settings, version: str) -> pa.Table:
     """The stored revision log. Raises InputError where it was not built yet."""
     return read_table(_built(settings, version), "facts")
+
+
+def read_facts_of(settings: Settings, version: str, devices: Collection[str]) -> pa.Table:
+    """Some devices' part of the stored revision log. Raises InputError where it was not built yet."""
+    path = _built(settings, version)
+    return of_devices(path, opened(path), devices)
 
 
 def _built(settings: Settings, version: str) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +41,7 @@ class Stored:
 
     def of(self, device: str) -> pa.Table:
         """The revisions of one device (FACTS)."""
-        return pa.concat_tables([part.filter(pc.equal(part["device_id"], device)) for part in pieces(self.path)])
+        return of_devices(self.path, opened(self.path), [device])
 
     def changed(self, change: Callable[[pa.Table, str | None, str | None], pa.Table]) -> Iterator[pa.Table]:
         """The log as ``change(piece, after, upto)`` makes each piece of it, which is all there is of the devices after
@@ -75,12 +75,49 @@ def pieces(path: Path, file: pq.ParquetFile | None = None, *, rows: int | None =
     yield pa.concat_tables(held)
 
 
+def of_devices(
+    path: Path, file: pq.ParquetFile, devices: Collection[str], columns: list[str] | None = None
+) -> pa.Table:
+    """The revisions of some devices in an open log file, in its order. Raises InputError for damage.
+
+    Row groups of other devices are not read, or of them no more than their ``device_id``.
+    """
+    names = pa.array(sorted(devices), pa.string())
+
+    def own(part: pa.Table) -> pa.ChunkedArray:
+        return pc.is_in(part["device_id"].cast(pa.string()), value_set=names)
+
+    empty = file.schema_arrow.remove_metadata().empty_table()
+    found = [empty if columns is None else empty.select(columns)]
+    for group in range(file.metadata.num_row_groups):
+        if not _may_hold(file, group, devices):
+            continue
+        if any(pc.any(own(part)).as_py() for part in batches(path, file, ["device_id"], group=group)):
+            found += [part.filter(own(part)) for part in batches(path, file, columns, group=group)]
+    return pa.concat_tables(found)
+
+
+def _may_hold(file: pq.ParquetFile, group: int, devices: Collection[str]) -> bool:
+    """Whether a row group's statistics leave it open that it holds one of some devices."""
+    leaves = [file.schema.column(i).path for i in range(len(file.schema))]  # of a struct, one for each of its fields
+    told = file.metadata.row_group(group).column(leaves.index("device_id")).statistics
+    if not told or not told.has_min_max or not isinstance(told.min, str):
+        return True  # numbers rise in another order than their texts
+    return any(told.min <= device <= told.max for device in devices)
+
+
 def batches(
-    path: Path, file: pq.ParquetFile, columns: list[str] | None = None, *, rows: int | None = None
+    path: Path,
+    file: pq.ParquetFile,
+    columns: list[str] | None = None,
+    *,
+    rows: int | None = None,
+    group: int | None = None,
 ) -> Iterator[pa.Table]:
-    """An open log file, so many rows at a time (default: half a PIECE). Raises InputError for damage."""
+    """A log file, or a row group of it, so many rows at a time (None: half a PIECE). Raises InputError for damage."""
+    size, groups = max(1, PIECE // 2 if rows is None else rows), None if group is None else [group]
     try:
-        for batch in file.iter_batches(max(1, PIECE // 2 if rows is None else rows), columns=columns):
+        for batch in file.iter_batches(size, row_groups=groups, columns=columns):
             yield pa.Table.from_batches([batch]).replace_schema_metadata(None)
     except PARQUET_DAMAGE as error:
         raise unreadable(path, "facts", error) from None

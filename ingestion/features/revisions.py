@@ -110,11 +110,7 @@ class InFile:
         ascending, last = True, pa.scalar("")
         for part in batches(self._path, self._file, ["device_id", "rules_version"]):
             versions |= dict.fromkeys(pc.unique(part["rules_version"]).to_pylist())
-            devices = part["device_id"].cast(pa.string()).combine_chunks()
-            if devices.null_count:
-                raise InputError(
-                    f"{self._path}: a revision without device_id", mend="make it with `parked facts build`"
-                )
+            devices = _devices(part)
             before = pa.concat_arrays([pa.array([last.as_py()], pa.string()), devices[:-1]])
             ascending = ascending and bool(pc.all(pc.less_equal(before, devices)).as_py())
             last = devices[-1]
@@ -124,7 +120,7 @@ class InFile:
         """Temporary files of ascending devices, each none too large."""
         counts: Counter[str] = Counter()
         for part in batches(self._path, self._file, ["device_id"]):
-            told = pc.value_counts(part["device_id"].cast(pa.string()))
+            told = pc.value_counts(_devices(part))
             counts.update(dict(zip(told.field(0).to_pylist(), told.field(1).to_pylist(), strict=True)))
         devices = sorted(counts)
         home = np.fromiter(accumulate(map(counts.__getitem__, devices)), np.int64, len(devices)) // (SPILLED * RANGE)
@@ -134,7 +130,18 @@ class InFile:
             options = pa.ipc.IpcWriteOptions(compression="lz4")
             writers = [stack.enter_context(pa.ipc.new_stream(file, schema, options=options)) for file in files]
             for part in batches(self._path, self._file, self.columns):
-                homes = home[pc.index_in(part["device_id"].cast(pa.string()), value_set=known).to_numpy()]
+                homes = home[pc.index_in(_devices(part), value_set=known).to_numpy()]
                 for i in np.unique(homes).tolist():
                     writers[i].write_table(part.filter(pa.array(homes == i)))
         return files
+
+
+def _devices(part: pa.Table) -> pa.Array:
+    """Their ids. Raises InputError where they are no text, or missing."""
+    try:
+        devices = part["device_id"].cast(pa.string()).combine_chunks()
+    except pa.ArrowInvalid as error:
+        raise InputError(f"facts: device_id: {error}", mend="make them with `parked facts build`") from None
+    if devices.null_count:
+        raise InputError("facts: a revision without device_id", mend="make them with `parked facts build`")
+    return devices

@@ -25,15 +25,16 @@ def facts() -> pa.Table:
     return some.take(pa.array(rows)).combine_chunks()
 
 
+@pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("steps", [[10**9], [CHUNK], [1, 70_000, 3, 200_001], [5000]])
 def test_a_file_of_many_tables_is_the_one_that_arrow_writes_of_them_together(
-    tmp_path: Path, facts: pa.Table, steps: list[int]
+    tmp_path: Path, facts: pa.Table, steps: list[int], packed: bool
 ) -> None:
     said = {b"parked.engine": b"e"}
     pq.write_table(
         facts.replace_schema_metadata(said), tmp_path / "whole", compression="zstd", row_group_size=3 * CHUNK
     )
-    with FactsWriter(tmp_path / "cut", Layout(3 * CHUNK, True), said) as writer:
+    with FactsWriter(tmp_path / "cut", Layout(3 * CHUNK, True, packed), said) as writer:
         at, i = 0, 0
         while at < facts.num_rows:
             writer.add(facts.slice(at, steps[i % len(steps)]))

@@ -86,7 +86,7 @@ def test_marks_that_are_no_truth_values_are_refused(marks: pa.Array) -> None:
 def test_facts_and_labels_with_a_doubled_column_are_refused(tmp_path: Path) -> None:
     facts = FACTS.empty_table()
     path = save(tmp_path / "facts.parquet", [*FACTS.names, "kind"], [*facts.columns, facts["kind"]])
-    for read in (read_facts_file, InFile):
+    for read in (lambda file: read_facts_file(file, []), InFile):
         with pytest.raises(InputError, match=r"facts\.parquet: .*kind"):
             read(path)
     labels = LABELS.empty_table()
