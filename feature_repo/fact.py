@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 
@@ -18,9 +17,10 @@ DAY_US: Final = 86_400 * SECOND_US
 RETRACTED: Final = "RETRACTED"
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """One revision of one fact. Times are microseconds since the epoch, UTC; other units as in FACTS.
+
+    A tuple, as there are many: a frozen dataclass of so many fields takes several times as long to make.
 
     For a ``vehicle_left`` fact (a candidate) ``started_at`` is when the vehicle was left and ``ended_at`` when a
     vehicle leg next began.
@@ -69,7 +69,7 @@ class Fact:
         return None if self.ended_at is None else (self.ended_at - self.started_at) / SECOND_US
 
 
-COLUMNS: Final = tuple(field.name for field in fields(Fact) if field.name != "cell")
+COLUMNS: Final = tuple(name for name in Fact._fields if name != "cell")
 """The FACTS columns a Fact is made of, in order."""
 
 _cell = lru_cache(maxsize=65_536)(cell_of)
@@ -86,4 +86,4 @@ def facts_of(table: pa.Table) -> Iterator[Fact]:
     kind, lat, lon = COLUMNS.index("kind"), COLUMNS.index("lat"), COLUMNS.index("lon")
     for row in zip(*columns, strict=True):
         cell = "" if row[kind] == "halt" else _cell(row[lat], row[lon])
-        yield Fact(*row, cell)  # type: ignore[call-arg]  # mypy cannot count a row of unknown length
+        yield Fact._make((*row, cell))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, Final
 
 from feature_repo.declare import BOOL, DEVICE, FLOAT64, INT64, LEFT, STRING, Dtype, feature
@@ -13,22 +14,22 @@ RANKS: Final = (1, 2, 3)
 """How many candidates an answer may walk back through, newest first."""
 
 _COLUMNS: Final[tuple[tuple[str, Dtype, Callable[[Fact], Any], str], ...]] = (
-    ("candidate", STRING, lambda fact: fact.fact_id, "fact_id"),
-    ("cell", STRING, lambda fact: fact.cell, "H3 cell"),
-    ("left_at_us", INT64, lambda fact: fact.started_at, "when the vehicle was left, microseconds since the epoch,"),
-    ("lat", FLOAT64, lambda fact: fact.lat, "latitude, degrees,"),
-    ("lon", FLOAT64, lambda fact: fact.lon, "longitude, degrees,"),
-    ("uncertainty_m", FLOAT64, lambda fact: fact.uncertainty_m, "uncertainty of the place, metres,"),
-    ("ended_at_us", INT64, lambda fact: fact.ended_at, "when a vehicle leg next began, microseconds since the epoch,"),
-    ("return_m", FLOAT64, lambda fact: fact.return_m, "distance to where the next vehicle leg began, metres,"),
-    ("reasons", STRING, lambda fact: fact.reasons, "reason codes, comma-separated,"),
+    ("candidate", STRING, attrgetter("fact_id"), "fact_id"),
+    ("cell", STRING, attrgetter("cell"), "H3 cell"),
+    ("left_at_us", INT64, attrgetter("started_at"), "when the vehicle was left, microseconds since the epoch,"),
+    ("lat", FLOAT64, attrgetter("lat"), "latitude, degrees,"),
+    ("lon", FLOAT64, attrgetter("lon"), "longitude, degrees,"),
+    ("uncertainty_m", FLOAT64, attrgetter("uncertainty_m"), "uncertainty of the place, metres,"),
+    ("ended_at_us", INT64, attrgetter("ended_at"), "when a vehicle leg next began, microseconds since the epoch,"),
+    ("return_m", FLOAT64, attrgetter("return_m"), "distance to where the next vehicle leg began, metres,"),
+    ("reasons", STRING, attrgetter("reasons"), "reason codes, comma-separated,"),
 )
 
 
 def _declare(stem: str, dtype: Dtype, read: Callable[[Fact], Any], meaning: str, rank: int) -> None:
     def column(known: Known) -> Any:
-        candidate = known.newest(rank)
-        return None if candidate is None else read(candidate)
+        facts = known.candidates.facts  # as known.newest(rank), which is asked for often
+        return read(facts[-rank]) if rank <= len(facts) else None
 
     column.__doc__ = (
         f"{meaning.capitalize()} of the candidate of rank {rank} (1 is the newest); null where there is none."

@@ -19,6 +19,7 @@ from ingestion.facts.stored import batches, pieces
 from ingestion.features.fold import check_columns, in_order
 from parked.errors import InputError
 from parked.files import check_once, check_regular
+from parked.schemas import FACTS
 
 RANGE = 65_536
 """Revisions of a range, at least (a device is never cut)."""
@@ -98,10 +99,11 @@ class InFile:
             for part in pieces(self._path, self._file, rows=RANGE):
                 yield in_order(part)
             return
-        with ExitStack() as stack:
-            for file in self._spilled(scratch):
-                yield in_order(stack.enter_context(pa.ipc.open_stream(file)).read_all())
-                file.unlink()
+        for file in self._spilled(scratch):
+            with pa.ipc.open_stream(file) as reader:
+                part = reader.read_all()
+            file.unlink()
+            yield in_order(part)
 
     @cached_property
     def _looked_through(self) -> tuple[list[str], bool]:
@@ -124,12 +126,13 @@ class InFile:
             counts.update(dict(zip(told.field(0).to_pylist(), told.field(1).to_pylist(), strict=True)))
         devices = sorted(counts)
         home = np.fromiter(accumulate(map(counts.__getitem__, devices)), np.int64, len(devices)) // (SPILLED * RANGE)
-        known, schema = pa.array(devices, pa.string()), self._file.schema_arrow.remove_metadata()
+        known = pa.array(devices, pa.string())
+        schema = pa.schema([self._file.schema_arrow.field(name) for name in FACTS.names])
         files = [scratch / f"revisions-{i:05d}" for i in range(int(home[-1]) + 1)]
         with ExitStack() as stack:
             options = pa.ipc.IpcWriteOptions(compression="lz4")
             writers = [stack.enter_context(pa.ipc.new_stream(file, schema, options=options)) for file in files]
-            for part in batches(self._path, self._file, self.columns):
+            for part in batches(self._path, self._file, FACTS.names):
                 homes = home[pc.index_in(_devices(part), value_set=known).to_numpy()]
                 for i in np.unique(homes).tolist():
                     writers[i].write_table(part.filter(pa.array(homes == i)))
