@@ -95,6 +95,7 @@ def main() -> None:
             for words in (
                 ["facts", "replay", "--device", phone],
                 ["facts", "diff", "--rules", "v1", str(other_rules(folder / "other.toml")), "--json"],
+                ["facts", "show", "--device", phone, "--json"],
                 ["features", "build"],
             ):
                 print(f"| {fixes:,} | {' '.join(words[:2])} | {measured(settings.home, words)} |", flush=True)
