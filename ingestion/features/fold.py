@@ -28,8 +28,8 @@ Row = tuple[Any, ...]
 Numbered = tuple[tuple[int, Fold], ...]
 Progress = Callable[[int], None]
 
-BATCH_REVISIONS: Final = 20_000
-"""Revisions turned into Python objects at a time (whole devices): bounds memory at about 100 MB."""
+BATCH_REVISIONS: Final = 5_000
+"""Revisions turned into Python objects at a time (whole devices): bounds memory at about 30 MB."""
 
 _ORDER: Final = ("device_id", "available_at", "fact_id", "revision")
 

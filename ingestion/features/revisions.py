@@ -21,10 +21,10 @@ from parked.errors import InputError
 from parked.files import check_once, check_regular
 from parked.schemas import FACTS
 
-RANGE = 65_536
+RANGE = 32_768
 """Revisions of a range, at least (a device is never cut)."""
 
-SPILLED: Final = 4
+SPILLED: Final = 8
 """A temporary file, where they are needed, holds so many ranges, about."""
 
 

@@ -44,4 +44,5 @@ def fold_streamed(revisions: Revisions, scratch: Path, progress: Progress | None
                 for view in VIEWS:
                     writers[view].add(made[view])
                     rows[view] += made[view].num_rows
+            pa.default_memory_pool().release_unused()  # or it keeps a few ranges' worth
     return Folded(files, rows, {view: pa.concat_tables(parts) for view, parts in online.items()})
