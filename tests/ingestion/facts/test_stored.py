@@ -10,15 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingestion.facts import stored
-from ingestion.facts.build import build_facts
-from ingestion.facts.rules import load_rules
 from ingestion.facts.stored import of_devices, opened
-from tests.ingestion.facts.worlds import world
+from tests.feature_repo.facts_builder import commuter, table
 
 
 @pytest.fixture(scope="module")
 def facts() -> pa.Table:
-    return build_facts(*world(3, devices=4), load_rules())
+    made = table([row for i in range(4) for row in commuter(f"d{i}", 3, seed=i).rows])
+    return made.sort_by([(name, "ascending") for name in ("device_id", "available_at", "kind", "fact_id")])
 
 
 @pytest.mark.parametrize("statistics", [True, False])
