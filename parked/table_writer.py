@@ -80,7 +80,8 @@ class TableWriter:
     def _put(self, *, last: bool = False) -> None:
         if self._full or (last and self._empty):
             chunks, self._full = self._full, []
-            group = pa.concat_tables(map(_unpacked, chunks)) if chunks else self._schema.empty_table()
+            join = _joined if self._packed else pa.concat_tables
+            group = join(chunks) if chunks else self._schema.empty_table()
             self._writer.write_table(group, row_group_size=self._size)
             self._empty = False
 
@@ -92,5 +93,14 @@ def _packed(table: pa.Table) -> pa.Buffer:
     return sink.getvalue()
 
 
-def _unpacked(chunk: pa.Table | pa.Buffer) -> pa.Table:
-    return pa.ipc.open_stream(chunk).read_all() if isinstance(chunk, pa.Buffer) else chunk
+def _joined(chunks: list[pa.Buffer]) -> pa.Table:
+    """All rows in one piece, as chunks of strings with nulls do leave a trace; no column is long there twice."""
+    tables = [pa.ipc.open_stream(chunk).read_all() for chunk in chunks]
+    schema, parts, columns = tables[0].schema, [list(table.columns) for table in tables], []
+    chunks.clear()
+    tables.clear()
+    for i in range(len(schema)):
+        columns.append(pa.chunked_array([piece for part in parts for piece in part[i].chunks]).combine_chunks())
+        for part in parts:
+            part[i] = None
+    return pa.Table.from_arrays(columns, schema=schema)
