@@ -30,9 +30,10 @@ Floats = npt.NDArray[np.float64]
 
 
 def matched(facts: pa.Table, parked: pd.DataFrame) -> pd.DataFrame:
-    """True places and what was said of each: ``error_m``, ``stated_m``; places without a fact in time are left out.
+    """True places and what was said of each: ``error_m``, ``stated_m``, ``garage`` or not.
 
-    ``parked``: device_id, at (s since the epoch), lat, lon. A fact answers for one place, the nearest in time.
+    Places without a fact in time are left out. ``parked``: device_id, at (s since the epoch), lat, lon. A fact answers
+    for one place, the nearest in time.
     """
     left = facts.to_pandas()
     left = left[left["kind"] == "vehicle_left"]
@@ -43,6 +44,7 @@ def matched(facts: pa.Table, parked: pd.DataFrame) -> pd.DataFrame:
             "said_lat": left["lat"],
             "said_lon": left["lon"],
             "stated_m": left["uncertainty_m"],
+            "garage": left["reasons"].str.contains("garage"),
         }
     ).reset_index(names="fact")
     pairs = parked.reset_index(names="place").merge(said, on="device_id")
@@ -50,7 +52,8 @@ def matched(facts: pa.Table, parked: pd.DataFrame) -> pd.DataFrame:
     pairs = pairs[pairs["apart_s"] <= WITHIN_S].sort_values(["apart_s", "place"])
     pairs = pairs.drop_duplicates("place").drop_duplicates("fact")
     error = distances_m(*(pairs[name].to_numpy() for name in ("lat", "lon", "said_lat", "said_lon")))
-    return pd.DataFrame({"error_m": error, "stated_m": pairs["stated_m"].to_numpy()})
+    said_of_it = {name: pairs[name].to_numpy() for name in ("stated_m", "garage")}
+    return pd.DataFrame({"error_m": error, **said_of_it})
 
 
 def coverage(errors: pd.DataFrame, times: float = 1.0) -> float:

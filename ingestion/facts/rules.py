@@ -95,6 +95,10 @@ class LegRules(_Section):
     noise_share: float = Field(gt=0, le=1)
     walk_share: float = Field(ge=0, le=1)
     unseen_mps: float = Field(ge=0)
+    garage_s: Seconds = Field(gt=0)
+    garage_rhythm: float = Field(ge=1, le=1_000)
+    garage_m: float = Field(gt=0)
+    garage_mps: float = Field(ge=0)
 
 
 class TimeRules(_Section):

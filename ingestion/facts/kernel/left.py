@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ingestion.facts.kernel.garages import between, remember
 from ingestion.facts.kernel.geometry import distance, eastward, mean_of, wrap
 from ingestion.facts.kernel.jit import njit
 from ingestion.facts.kernel.rows import clear, cm, emit
@@ -41,9 +42,18 @@ ERROR2 = 25.0
 
 
 @njit()
-def stand(s: Any, rule: Any, out: Any, row: Any, why: int) -> None:
-    """The vehicle stands (or was left without a pause) at the slowest fix since it was fast: a candidate opens."""
-    _open(s, rule, out, row, why, unheard2(rule, s.slow_v, s.slow_gap))
+def stand(s: Any, rule: Any, out: Any, row: Any, why: int, gone: int) -> None:
+    """The vehicle stands (or was left without a pause) at the slowest fix since it was fast: a candidate opens.
+
+    ``gone``: how long (ms) the silence was that it was left in (``garages``), else 0.
+    """
+    _open(s, rule, out, row, why, unheard2(rule, s.slow_v, s.slow_gap), gone)
+
+
+@njit()
+def heard(s: Any, row: Any) -> int:
+    """When (ms) the candidate's first fix was: its start, or the end of the silence it was left in."""
+    return int(max(row.start, s.gone_t))
 
 
 @njit()
@@ -58,12 +68,16 @@ def unheard2(rule: Any, v: float, gap: int) -> float:
 
 
 @njit()
-def _open(s: Any, rule: Any, out: Any, row: Any, why: int, unheard: float) -> None:
+def _open(s: Any, rule: Any, out: Any, row: Any, why: int, unheard: float, gone: int) -> None:
     t, lat, lon, acc = s.slow_t, s.slow_lat, s.slow_lon, s.slow_acc
-    clear(row, LEFT, t)
+    clear(row, LEFT, t - gone)
     s.left = UNCONFIRMED
     _begin_place(s, rule, t, lat, lon, acc, unheard)
+    if gone > 0:
+        remember(s, rule, gone)
+        row.start += gone // 2  # anywhen within: nothing tells
     row.start_width = s.slow_gap
+    row.silence = gone
     row.followed = UNKNOWN
     row.speed_before = cm(s.fast_v)
     row.leg_start = s.leg_t
@@ -77,9 +91,9 @@ def _open(s: Any, rule: Any, out: Any, row: Any, why: int, unheard: float) -> No
         if s.leg_motion[a] > count:
             best, count = a, s.leg_motion[a]
     row.motion_before = best if count > 0 else -1
-    place(s, row)
-    doubt(s, rule, row, rule.resume_m)
+    tell(s, rule, row, rule.resume_m)
     emit(s, row, out, OPEN)
+    place(s, row)
 
 
 @njit()
@@ -96,6 +110,7 @@ def _begin_place(s: Any, rule: Any, t: int, lat: int, lon: int, acc: float, unhe
     s.left_speed = 0.0
     s.left_rode = 0
     s.left_last_t = t
+    s.gone_t = NONE
     _weigh(s, lat, lon, acc, UNIT / (acc * acc + ERROR2 + unheard / (rule.noise_share * rule.noise_share)))
 
 
@@ -128,7 +143,7 @@ def _later(rule: Any, since: int, gap: int, acc: float) -> float:
 
 @njit()
 def place(s: Any, row: Any) -> None:
-    """The place, by what speaks for it so far."""
+    """The place, by the fixes that speak for it so far."""
     row.lat = s.left_lat0 + mean_of(s.left_dlat, s.left_w)
     row.lon = wrap(s.left_lon0 + mean_of(s.left_dlon, s.left_w))
 
@@ -141,7 +156,16 @@ def evidence(s: Any, row: Any) -> None:
 
 
 @njit()
-def doubt(s: Any, rule: Any, row: Any, walked: float) -> None:
+def tell(s: Any, rule: Any, row: Any, walked: float) -> None:
+    """The place and its uncertainty as they are said: of one left in a silence, with the last fix before it."""
+    place(s, row)
+    _doubt(s, rule, row, walked)
+    if s.gone_t != NONE:
+        between(s, row)
+
+
+@njit()
+def _doubt(s: Any, rule: Any, row: Any, walked: float) -> None:
     """Within what the vehicle stands two times in three: the place's own error, and a share of the way ``walked`` (m).
 
     Of someone who walked off only a little it cannot be seen which fixes were still at the vehicle; whoever walked
@@ -157,8 +181,7 @@ def doubt(s: Any, rule: Any, row: Any, walked: float) -> None:
 def confirm(s: Any, rule: Any, out: Any, followed: int, why: int) -> None:
     """What followed is known well enough: the leg is over, the place is settled."""
     row = s.work[SLOT_LEFT]
-    place(s, row)
-    doubt(s, rule, row, s.left_walked)
+    tell(s, rule, row, s.left_walked)
     row.followed = FOOT if s.left == SAID else followed
     row.reasons |= why
     row.walked_cm = cm(s.left_walked)
@@ -172,21 +195,21 @@ def confirm(s: Any, rule: Any, out: Any, followed: int, why: int) -> None:
 def say(s: Any, rule: Any, out: Any) -> None:
     """The phone says on foot: known at once, settled by what follows, as its word may be wrong."""
     row = s.work[SLOT_LEFT]
-    place(s, row)
-    doubt(s, rule, row, rule.resume_m)
+    tell(s, rule, row, rule.resume_m)
     row.followed = FOOT
     row.reasons |= R_MOTION
     row.walked_cm = cm(s.left_walked)
     row.motion_after = s.motion
     s.left = SAID
     emit(s, row, out, PROVISIONAL)
+    place(s, row)
 
 
 @njit()
 def unsay(s: Any, out: Any) -> None:
     """The phone takes its word back, or is heard again: a candidate that nothing else speaks for goes."""
     row = s.work[SLOT_LEFT]
-    if row.reasons & R_GARAGE:
+    if row.reasons & R_GARAGE and s.gone_t == NONE:
         evidence(s, row)
         emit(s, row, out, RETRACTED)
         s.left = NOTHING
@@ -205,7 +228,7 @@ def watch(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, v
     s.left_speed = max(s.left_speed, v)
     if v > rule.foot_mps and s.v > rule.foot_mps:
         s.left_rode = 1
-    since = t - row.start
+    since = t - heard(s, row)
     # The phone's word lags and may be stuck: of a vehicle that came to stand it counts for as long as the longest lag,
     # and only with what nobody does on foot.
     rides = s.motion == A_VEHICLE and t - s.fast_t <= rule.motion_ms and s.left_rode == 1
@@ -216,9 +239,10 @@ def watch(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, v
         s.left = UNCONFIRMED
         row.start = t
         row.start_width = t - s.t
+        row.silence = 0
+        row.reasons &= ~R_GARAGE
         row.followed = UNKNOWN
-        place(s, row)
-        doubt(s, rule, row, rule.resume_m)
+        tell(s, rule, row, rule.resume_m)
         emit(s, row, out, OPEN)
         return
     near = d <= rule.resume_m + min(acc, 50.0) and since <= rule.resume_ms
@@ -240,7 +264,11 @@ def vanish(s: Any, rule: Any, out: Any, gap: int, why: int) -> None:
     """The leg ends at the last fix, ``gap`` ms ago: how far it went on unheard is a guess by its speed."""
     s.slow_v, s.slow_t, s.slow_lat, s.slow_lon, s.slow_acc, s.slow_gap = s.v, s.t, s.lat, s.lon, s.acc, gap
     on = min(150.0, s.v * 15.0)
-    _open(s, rule, out, s.work[SLOT_LEFT], why | (R_GARAGE if s.v > rule.fast_mps else 0), on * on)
+    if s.v > rule.fast_mps:
+        why |= R_GARAGE
+    if why & R_GARAGE:
+        on = max(on, rule.garage_m)
+    _open(s, rule, out, s.work[SLOT_LEFT], why, on * on, 0)
 
 
 @njit()

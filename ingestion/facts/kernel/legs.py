@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ingestion.facts.kernel.garages import fell_silent
 from ingestion.facts.kernel.geometry import apart, distance
 from ingestion.facts.kernel.jit import inlined, njit
 from ingestion.facts.kernel.left import (
@@ -16,11 +17,11 @@ from ingestion.facts.kernel.left import (
     SAID,
     UNCONFIRMED,
     confirm,
-    doubt,
     evidence,
-    place,
+    heard,
     say,
     stand,
+    tell,
     unsay,
     vanish,
     watch,
@@ -89,8 +90,7 @@ def _set_out(s: Any, rule: Any, t: int, moved: float) -> None:
 def _close(s: Any, rule: Any, out: Any, lat: int, lon: int) -> None:
     """A new vehicle leg began: the open candidate ends with its start."""
     row = s.work[SLOT_LEFT]
-    place(s, row)
-    doubt(s, rule, row, s.left_walked)
+    tell(s, rule, row, s.left_walked)
     if s.left == UNCONFIRMED:
         row.followed = VEHICLE
         row.walked_cm = cm(s.left_walked)
@@ -108,7 +108,7 @@ def _close(s: Any, rule: Any, out: Any, lat: int, lon: int) -> None:
 def _halt(s: Any, out: Any, v: float) -> None:
     """The stand in the candidate slot was a halt: written as a fact of its own from a copy of its row."""
     row = s.work[SLOT_LEFT]
-    start, lat, lon = row.start, row.lat, row.lon
+    start, lat, lon = heard(s, row), row.lat, row.lon
     fixes, acc, unc, width = row.fixes, row.accuracy_cm, row.uncertainty_cm, row.start_width
     before, motion = row.speed_before, row.motion_before
     clear(row, HALT, start)
@@ -143,7 +143,7 @@ def _fast(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, v: float, mov
     if s.leg == MAYBE:
         far = distance(s.leg_lat, s.leg_lon, lat, lon)
         # Soon after a candidate nobody's own motion confirmed, less is enough: it may have been a slow roll.
-        again = s.left == CONFIRMED and s.motion != A_FOOT and t - row.start <= 2 * rule.settle_ms
+        again = s.left == CONFIRMED and s.motion != A_FOOT and t - heard(s, row) <= 2 * rule.settle_ms
         if (s.leg_strong >= 2 and far >= rule.vehicle_m) or (again and s.leg_n >= 2 and far >= rule.again_m):
             s.leg = IN_LEG
             closing = s.left != NOTHING
@@ -153,7 +153,7 @@ def _fast(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, v: float, mov
         far = rule.vehicle_m if believed else rule.resume_m
         if distance(row.lat, row.lon, lat, lon) < far + min(50.0, s.acc):
             return
-        stood = s.left_last_t - row.start
+        stood = s.left_last_t - heard(s, row)
         if stood < rule.resume_ms:
             evidence(s, row)
             emit(s, row, out, RETRACTED)
@@ -194,11 +194,12 @@ def _slow(s: Any, rule: Any, out: Any, t: int, lat: int, lon: int, acc: float, v
         s.slow_lon = lon
         s.slow_acc = acc
         s.slow_gap = gap
-    if v <= rule.still_mps:
+    gone = gap if fell_silent(s, rule, t, moved) else 0
+    if v <= rule.still_mps or gone > 0:
         s.slow_v, s.slow_t, s.slow_lat, s.slow_lon, s.slow_acc, s.slow_gap = v, t, lat, lon, acc, gap
-        stand(s, rule, out, row, R_SPEED)
+        stand(s, rule, out, row, R_SPEED | (R_NO_PAUSE | R_GARAGE if gone > 0 else 0), gone)
     elif t - s.fast_t >= rule.roll_ms:
-        stand(s, rule, out, row, R_SPEED | R_NO_PAUSE)
+        stand(s, rule, out, row, R_SPEED | R_NO_PAUSE, 0)
 
 
 @njit()
@@ -266,9 +267,11 @@ def on_motion(s: Any, rule: Any, out: Any, t: int, activity: int, confidence: fl
         unsay(s, out)
     if activity != A_FOOT:
         return
-    if s.leg == IN_LEG and s.left == NOTHING and s.slow_t != NONE and t - s.fast_t >= 15_000:
-        stand(s, rule, out, s.work[SLOT_LEFT], R_MOTION | R_NO_PAUSE)
-    elif s.leg == IN_LEG and s.left == NOTHING and s.slow_t == NONE and s.pend_n == 0 and t - s.t >= rule.sparse_ms:
-        vanish(s, rule, out, t - s.t, R_MOTION)
+    hushed = s.pend_n == 0 and t - s.t >= rule.sparse_ms
+    deep = hushed and fell_silent(s, rule, t, 0.0)
+    if s.leg == IN_LEG and s.left == NOTHING and s.slow_t != NONE and t - s.fast_t >= 15_000 and not deep:
+        stand(s, rule, out, s.work[SLOT_LEFT], R_MOTION | R_NO_PAUSE, 0)
+    elif s.leg == IN_LEG and s.left == NOTHING and hushed and (deep or s.slow_t == NONE):
+        vanish(s, rule, out, t - s.t, R_MOTION | (R_GARAGE if deep else 0))
     if s.left == UNCONFIRMED:
         say(s, rule, out)

@@ -105,6 +105,10 @@ RULES: Final = np.dtype(
         ("noise_share", "f8"),
         ("walk_share", "f8"),
         ("unseen_mps", "f8"),
+        ("garage_ms", "i8"),
+        ("garage_rhythm", "f8"),
+        ("garage_m", "f8"),
+        ("garage_mps", "f8"),
         ("watermark_ms", "i8"),
     ],
     align=True,
@@ -258,6 +262,12 @@ STATE: Final = np.dtype(
         ("left_lon0", "i4"),
         ("left_n", "i4"),
         ("left_rode", "i4"),
+        # where it fell silent before
+        ("gone_t", "i8"),
+        ("gone_m2", "f8"),
+        ("came_m2", "f8"),
+        ("gone_lat", "i4"),
+        ("gone_lon", "i4"),
         # a run of reported zeros
         ("zero_lat", "i4"),
         ("zero_lon", "i4"),

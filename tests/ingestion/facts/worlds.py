@@ -45,7 +45,7 @@ def _device(rng: np.random.Generator, name: str, centre: tuple[float, float]) ->
             "walk": (rng.uniform(1, 1.7), rng.uniform(30, 300), 5.0),
             "rest": (0.0, rng.uniform(240, 2400), 30.0),
             "light": (0.0, rng.uniform(10, 120), 5.0),
-            "silence": (rng.uniform(0, 1), rng.uniform(180, 3000), 1e9),
+            "silence": (rng.uniform(0, 1), np.exp(rng.uniform(np.log(45), np.log(3000))), 1e9),
         }[kind]
         if rng.random() < 0.8 and kind != "silence":
             word = {"drive": "in_vehicle", "walk": "on_foot"}.get(kind, "still")
