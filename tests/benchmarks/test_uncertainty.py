@@ -22,6 +22,7 @@ def facts(*rows: tuple[str, float, float, float], kind: str = "vehicle_left") ->
             "lat": [10.0 + metres * METRE for _, _, metres, _ in rows],
             "lon": [20.0] * len(rows),
             "uncertainty_m": [stated for _, _, _, stated in rows],
+            "reasons": ["speed,garage" if stated > 20.0 else "speed" for _, _, _, stated in rows],
         }
     )
 
@@ -33,6 +34,8 @@ def test_a_fact_answers_for_one_place_and_the_nearest_in_time() -> None:
     said = matched(facts(("a", 1010.0, 30.0, 5.0), ("a", 1290.0, 0.0, 5.0), ("b", 1000.0, 0.0, 5.0)), PARKED)
     assert said["error_m"].tolist() == pytest.approx([30.0], abs=0.1)
     assert said["stated_m"].tolist() == [5.0]
+    assert said["garage"].tolist() == [False]
+    assert matched(facts(("a", 1010.0, 30.0, 50.0)), PARKED)["garage"].tolist() == [True]
 
 
 def test_other_kinds_answer_for_nothing() -> None:

@@ -52,6 +52,9 @@ def test_no_reading_fails_while_workers_are_started_and_killed(tmp_path: Path) -
         assert maker.stdout.readline() == "ready\n"
         try:
             seen = [asyncio.run(read()) for _ in range(100)]
+            end = time.monotonic() + 60
+            while not seen[-1] and time.monotonic() < end:  # on a loaded machine all are killed too soon for a while
+                seen.append(asyncio.run(read()))
         finally:
             maker.kill()
     assert seen[-1] > 0, "there was something to read"
