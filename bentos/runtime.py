@@ -201,8 +201,9 @@ class Runtime:
         model = watch.trouble or self._waits()
         if model is None and watch.current is None:
             model = _NO_MODEL if watch.looked else "the published model is being loaded"
-        reasons = tuple(dict.fromkeys(reason for reason in (store, model) if reason))
-        return Readiness(store is None and watch.current is not None, reasons)
+        tokens = self.gatekeeper.trouble
+        reasons = tuple(dict.fromkeys(reason for reason in (store, model, tokens) if reason))
+        return Readiness(store is None and tokens is None and watch.current is not None, reasons)
 
     def stands_back(self) -> bool:
         """Whether others had better answer: this worker cannot yet, and another of its server can, or it has not tried.

@@ -17,7 +17,8 @@ from parked.tokens import EVERYTHING, UNAUTHORIZED, Grant, Refusal, TokenRecord,
 STALE_AFTER_S: Final = 60.0
 """Without a look at the database for this long, nobody comes in: a revocation might have been missed."""
 
-_NOT_READY: Final = Refusal(503, "not_ready", "the tokens could not be read; ask again", 1)
+UNREAD: Final = "the tokens could not be read"
+_NOT_READY: Final = Refusal(503, "not_ready", f"{UNREAD}; ask again", 1)
 
 
 class TokenSource(Protocol):
@@ -61,6 +62,14 @@ class Gatekeeper:
     def asks(self) -> bool:
         """Whether tokens are asked for at all."""
         return self._source is not None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nobody can be recognised now; None where who comes can be."""
+        if self._source is None:
+            return None
+        unread = self._table is None or self._monotonic() - self._read_at > STALE_AFTER_S
+        return UNREAD if unread else None
 
     def check(self, authorization: bytes | None) -> Grant | Refusal:
         """Who sends this ``Authorization`` header (None: no header), or why the request is refused: 401, 429, 503.

@@ -131,12 +131,15 @@ def test_every_bad_header_is_the_same_401(world: World) -> None:
 
 def test_a_database_out_of_sight_is_trusted_for_a_minute_only(world: World) -> None:
     _, header = world.create()
+    assert world.keeper.trouble == "the tokens could not be read", "nobody is known yet"
     world.keeper.refresh()
     world.source.broken = True
     with pytest.raises(OSError, match="unreachable"):
         world.keeper.refresh()
     assert world.status(header) == 200
+    assert world.keeper.trouble is None
     world.seconds += STALE_AFTER_S + 1
+    assert world.keeper.trouble == "the tokens could not be read"
     assert world.status(header) == 503
     world.source.broken = False
     world.keeper.refresh()
