@@ -5,14 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestion.facts.canonical import Records, Taker, check_columns, ids_as_text
 from parked.errors import InputError
-from parked.files import PARQUET_DAMAGE, check_regular, unreadable
+from parked.files import PARQUET_DAMAGE, check_regular, least_and_greatest, unreadable
 from parked.schemas import FIXES, MOTION
 
 BATCH = 131_072
@@ -105,16 +104,12 @@ class ParquetSource(Source):
             raise unreadable(self._path, self.what, error) from None
 
 
-def _ascending(file: Any) -> bool:
-    """Whether a Parquet file's statistics say that its row groups hold ascending ranges of devices (numbers rise in
-    another order than their texts).
-    """
-    leaves = [file.schema.column(i).path for i in range(len(file.schema))]  # of a struct, one for each of its fields
-    column = leaves.index("device_id")
+def _ascending(file: pq.ParquetFile) -> bool:
+    """Whether a Parquet file's statistics say that its row groups hold ascending ranges of devices."""
     last = ""
-    for i in range(file.metadata.num_row_groups):
-        held = file.metadata.row_group(i).column(column).statistics
-        if not held or not held.has_min_max or not isinstance(held.min, str) or held.min < last:
+    for group in range(file.metadata.num_row_groups):
+        told = least_and_greatest(file, "device_id", group)
+        if told is None or told[0] < last:
             return False
-        last = held.max
+        last = told[1]
     return True

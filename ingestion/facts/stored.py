@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from parked.errors import InputError
-from parked.files import PARQUET_DAMAGE, unreadable
+from parked.files import PARQUET_DAMAGE, least_and_greatest, unreadable
 
 PIECE = 262_144
 """Revisions of a piece, at least (a device is never cut)."""
@@ -99,11 +99,8 @@ def of_devices(
 
 def _may_hold(file: pq.ParquetFile, group: int, devices: Collection[str]) -> bool:
     """Whether a row group's statistics leave it open that it holds one of some devices."""
-    leaves = [file.schema.column(i).path for i in range(len(file.schema))]  # of a struct, one for each of its fields
-    told = file.metadata.row_group(group).column(leaves.index("device_id")).statistics
-    if not told or not told.has_min_max or not isinstance(told.min, str):
-        return True  # numbers rise in another order than their texts
-    return any(told.min <= device <= told.max for device in devices)
+    told = least_and_greatest(file, "device_id", group)
+    return told is None or any(told[0] <= device <= told[1] for device in devices)
 
 
 def batches(

@@ -1,4 +1,4 @@
-"""A file is replaced whole or stays as it was; what is no file is never replaced by one."""
+"""A file is replaced whole or stays as it was; what is no file is never replaced by one. What a Parquet file tells."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import stat
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from parked.errors import InputError
-from parked.files import atomic_path, write_table, write_text
+from parked.files import atomic_path, least_and_greatest, write_table, write_text
 
 
 def test_a_pipe_or_device_is_refused_and_stays_what_it_is(tmp_path: Path) -> None:
@@ -51,3 +52,17 @@ def test_what_fails_half_way_leaves_the_old_file_and_nothing_else(tmp_path: Path
         fail()
     assert target.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_row_group_tells_the_bounds_of_its_texts_and_not_of_numbers_or_nothing(tmp_path: Path) -> None:
+    pair = pa.array([{"x": "a", "y": "b"}] * 4)  # two columns in the file, before the one asked for
+    texts, numbers = pa.array(["c", "a", None, None]), pa.array([2, 10, 1, 3])
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"pair": pair, "text": texts, "number": numbers}), path, row_group_size=2)
+    file = pq.ParquetFile(path)
+    assert [least_and_greatest(file, "text", group) for group in (0, 1)] == [("a", "c"), None]
+    assert least_and_greatest(file, "number", 0) is None
+    with pytest.raises(ValueError, match="other"):
+        least_and_greatest(file, "other", 0)
+    pq.write_table(pa.table({"text": texts}), path, write_statistics=False)
+    assert least_and_greatest(pq.ParquetFile(path), "text", 0) is None
