@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,10 @@ from parked.schemas import ACTIVITIES, FIXES, MOTION
 
 Records = npt.NDArray[Any]
 """A numpy array of ``RECORD``."""
+Places = npt.NDArray[np.int64]
+"""int64 [devices]: where in an array the next record of each device code goes; moved on with every record."""
+_NOWHERE: Final[Places] = np.zeros(0, np.int64)
+"""No places: records go one after another."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,6 @@ class Taker:
     def __init__(self, *, lag_s: float = 0.0) -> None:
         """``lag_s``: stated lag in seconds where received_at is null ("as if live")."""
         self.codes: dict[str, int] = {}
-        self.at = np.zeros(0, np.int64)
-        """where given, the place of each code's next record: rows are put there and not one after another"""
         self._last: tuple[pa.Array, npt.NDArray[np.int32]] | None = None
         """distinct ids as they last came, and their codes"""
         self._lag_us = round(lag_s * 1e6)
@@ -62,10 +64,11 @@ class Taker:
         other._lag_us, other._refused = self._lag_us, self._refused
         return other
 
-    def fixes(self, table: pa.Table, name: str = "fixes", out: Records | None = None) -> Records:
+    def fixes(self, table: pa.Table, name: str = "fixes", out: Records | None = None, at: Places = _NOWHERE) -> Records:
         """The usable rows of a FIXES table as records in the rows' order, at the head of ``out`` where given.
 
-        Raises InputError for wrong columns.
+        ``at``: they go to their devices' places in ``out`` instead (what is returned is not them then). Raises
+        InputError for wrong columns.
         """
         table, marked = check_columns(table, FIXES, name), _marked(table, name)
         out = np.empty(table.num_rows, RECORD) if out is None else out
@@ -78,15 +81,17 @@ class Taker:
             marked,
             self._lag_us,
             out,
-            self.at,
+            at,
             self._refused,
         )
         return out[:n]
 
-    def motion(self, table: pa.Table, name: str = "motion", out: Records | None = None) -> Records:
+    def motion(
+        self, table: pa.Table, name: str = "motion", out: Records | None = None, at: Places = _NOWHERE
+    ) -> Records:
         """The usable rows of a MOTION table as records in the rows' order, at the head of ``out`` where given.
 
-        Raises InputError for wrong columns.
+        ``at``: as in ``fixes``. Raises InputError for wrong columns.
         """
         table, marked = check_columns(table, MOTION, name), _marked(table, name)
         out = np.empty(table.num_rows, RECORD) if out is None else out
@@ -102,7 +107,7 @@ class Taker:
             marked,
             self._lag_us,
             out,
-            self.at,
+            at,
             self._refused,
         )
         return out[:n]

@@ -148,11 +148,10 @@ def _placed(sources: Sequence[Source], taker: Taker, progress: Progress, buffers
     """Ranges of sources in any order, in memory: each device's rows are counted, then put where they belong."""
     devices, counts = _counted(sources, taker)
     begins = np.cumsum([0, *counts])
-    taker.at = begins[:-1].copy()
+    ends = begins[:-1].copy()  # where each device's next record goes
     everything = np.empty(begins[-1], RECORD)
     for source in sources:
-        source.place(taker, progress, everything)
-    ends, taker.at = taker.at, taker.at[:0]
+        source.place(taker, progress, everything, ends)
     for begin, end in pairwise([*_starts(counts), len(devices)]):
         held = int((ends[begin:end] - begins[begin:end]).sum())
         records = buffers.take(held)

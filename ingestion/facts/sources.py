@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingestion.facts.canonical import Records, Taker, check_columns, ids_as_text
+from ingestion.facts.canonical import Places, Records, Taker, check_columns, ids_as_text
 from parked.errors import InputError
 from parked.files import PARQUET_DAMAGE, check_regular, least_and_greatest, unreadable
 from parked.schemas import FIXES, MOTION
@@ -50,20 +50,22 @@ class Source(ABC):
         self, taker: Taker, progress: Progress, group: int | None = None, out: Records | None = None
     ) -> Iterator[Records]:
         """The usable rows (of a group) as records, table by table; one after another in ``out`` if given."""
-        take = taker.fixes if self.what == "fixes" else taker.motion
-        n = 0
+        take, n = self._take(taker), 0
         for table in self.tables(group=group):
             part = take(table, self.name, None if out is None else out[n:])
             n += len(part)
             yield part
             progress(table.num_rows)
 
-    def place(self, taker: Taker, progress: Progress, out: Records) -> None:
-        """Put the usable rows where the taker has places for them (``Taker.at``)."""
-        take = taker.fixes if self.what == "fixes" else taker.motion
+    def place(self, taker: Taker, progress: Progress, out: Records, at: Places) -> None:
+        """Put the usable rows as records where ``at`` has their devices' places in ``out``."""
+        take = self._take(taker)
         for table in self.tables():
-            take(table, self.name, out)
+            take(table, self.name, out, at)
             progress(table.num_rows)
+
+    def _take(self, taker: Taker) -> Callable[..., Records]:
+        return taker.fixes if self.what == "fixes" else taker.motion
 
 
 class ParquetSource(Source):
