@@ -68,8 +68,7 @@ class Gatekeeper:
         """Why nobody can be recognised now; None where who comes can be."""
         if self._source is None:
             return None
-        unread = self._table is None or self._monotonic() - self._read_at > STALE_AFTER_S
-        return UNREAD if unread else None
+        return UNREAD if self._known(self._monotonic()) is None else None
 
     def check(self, authorization: bytes | None) -> Grant | Refusal:
         """Who sends this ``Authorization`` header (None: no header), or why the request is refused: 401, 429, 503.
@@ -80,14 +79,18 @@ class Gatekeeper:
         if self._source is None:
             return EVERYTHING
         now = self._monotonic()
-        table = self._table
-        if table is None or now - self._read_at > STALE_AFTER_S:
+        table = self._known(now)
+        if table is None:
             return _NOT_READY
         token = bearer(authorization)
         grant = None if token is None else table.find(token)
         if grant is None:
             return UNAUTHORIZED
         return grant.hurry(now) or grant
+
+    def _known(self, now: float) -> TokenTable | None:
+        """The tokens; None where they were not read yet, or last too long before ``now``."""
+        return self._table if now - self._read_at <= STALE_AFTER_S else None
 
     def refresh(self) -> None:
         """Take up what has changed: made, revoked, expired. Raises what the source raises; then all stays as it is."""
