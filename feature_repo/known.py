@@ -90,7 +90,8 @@ class Known:
 
     def newest(self, rank: int) -> Fact | None:
         """The candidate of this rank, 1 is the newest."""
-        return self.candidates.facts[-rank] if rank <= len(self.candidates.facts) else None
+        facts = self.candidates.facts
+        return facts[-rank] if rank <= len(facts) else None
 
     def recent(self, count: int) -> list[Fact]:
         """The newest ``count`` candidates, oldest first."""

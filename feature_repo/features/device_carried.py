@@ -28,8 +28,8 @@ _COLUMNS: Final[tuple[tuple[str, Dtype, Callable[[Fact], Any], str], ...]] = (
 
 def _declare(stem: str, dtype: Dtype, read: Callable[[Fact], Any], meaning: str, rank: int) -> None:
     def column(known: Known) -> Any:
-        facts = known.candidates.facts  # as known.newest(rank), which is asked for often
-        return read(facts[-rank]) if rank <= len(facts) else None
+        candidate = known.newest(rank)
+        return None if candidate is None else read(candidate)
 
     column.__doc__ = (
         f"{meaning.capitalize()} of the candidate of rank {rank} (1 is the newest); null where there is none."
