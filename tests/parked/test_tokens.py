@@ -58,7 +58,7 @@ def test_a_secret_holds_256_random_bits_and_the_id_is_apart_from_it() -> None:
     minted = mint(random)
     assert asked == [8, 32]
     assert minted.token.startswith(f"parked_{minted.id}_")
-    assert len(minted.token.rsplit("_", 1)[1]) == 43
+    assert len(minted.token.split("_", 2)[2]) == 43
 
 
 def test_a_token_for_all_devices_is_for_any() -> None:
