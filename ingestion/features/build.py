@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from feature_repo.store import open_store, require_online
 from ingestion.features.apply import apply_repo
-from ingestion.features.fold import Progress, check_columns
+from ingestion.features.fold import Progress
 from ingestion.features.online import Loaded, load_online
 from ingestion.features.revisions import InTable, Revisions
 from ingestion.features.snapshots import put_snapshots
@@ -42,7 +42,6 @@ def build_features(
     not answer (SettingError).
     """
     revisions: Revisions = InTable(facts) if isinstance(facts, pa.Table) else facts
-    check_columns(revisions.columns)
     _require_rules(settings, revisions.versions)
     require_online(settings)
     with scratch_folder(settings.features_dir) as scratch:

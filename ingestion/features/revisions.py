@@ -32,10 +32,6 @@ class Revisions(Protocol):
     """Fact revisions of any devices."""
 
     @property
-    def columns(self) -> list[str]:
-        """Names."""
-
-    @property
     def rows(self) -> int:
         """How many."""
 
@@ -51,8 +47,9 @@ class InTable:
     """Revisions of a table, in any order."""
 
     def __init__(self, table: pa.Table) -> None:
+        """Raises InputError where it lacks a column."""
+        check_columns(table.column_names)
         self._table = table
-        self.columns: list[str] = table.column_names
         self.rows: int = table.num_rows
 
     @property
@@ -82,11 +79,9 @@ class InFile:
             reason = str(error).splitlines()[0]
             raise InputError(f"{path}: not a Parquet file ({reason})", mend="check the path") from None
         self._path = path
-        self.columns: list[str] = self._file.schema_arrow.names
         self.rows: int = self._file.metadata.num_rows
-        check_once(str(path), self.columns)
-        check_columns(self.columns)
-        in_order(self._file.schema_arrow.empty_table())  # types that never fit
+        check_once(str(path), self._file.schema_arrow.names)
+        in_order(self._file.schema_arrow.empty_table())  # columns that are not there, types that never fit
 
     @property
     def versions(self) -> list[str]:

@@ -123,6 +123,11 @@ def test_facts_without_a_device_or_of_other_rules_are_refused(tmp_path: Path, fa
     mixed = InFile(saved(tmp_path / "mixed.parquet", pa.concat_tables([facts, later])))
     with pytest.raises(ConflictError, match="v9"):
         build_features(settings, mixed)
+    lacking = facts.drop_columns(["status", "rules_version"])
+    with pytest.raises(InputError, match="facts lack the columns status, rules_version"):
+        build_features(settings, lacking)
+    with pytest.raises(InputError, match="facts lack the columns status, rules_version"):
+        InFile(saved(tmp_path / "lacking.parquet", lacking))
     assert not settings.home.exists()
 
 
