@@ -29,7 +29,7 @@ from benchmarks.stops.held.underground import (
     without,
 )
 from benchmarks.stops.held.world import Held
-from benchmarks.stops.uncertainty import coverage, matched
+from benchmarks.stops.uncertainty import coverage, matched, print_heading
 from ingestion.facts.asof import as_of
 from ingestion.facts.build import build_facts
 from ingestion.facts.rules import Rules, load_rules
@@ -89,9 +89,7 @@ def main() -> None:
     which.add_argument("--held", action="store_true", help="the others (so it is without a word, too)")
     options = parser.parse_args()
     rules = load_rules()
-    columns = ["found", "told as garage", "within 1 x", "error", "stated", "facts a place (garages)"]
-    print("| " + " | ".join(["world", "places", *columns, *(f"fixes alone: {name}" for name in columns)]) + " |")
-    print("|" + "---|" * (2 + 2 * len(columns)))
+    print_heading(["found", "told as garage", "within 1 x", "error", "stated", "facts a place (garages)"])
     for name, held in worlds(options.phones, options.seed, tune=options.tune):
         print(row(name, held, rules), flush=True)
 

@@ -22,7 +22,7 @@ from benchmarks.real_truth import real_data
 from benchmarks.stops.held.doors import LONG_S, SHORT_S, behind_doors
 from benchmarks.stops.held.sampling import USUAL_S
 from benchmarks.stops.held.world import Held, people
-from benchmarks.stops.uncertainty import LISTED, coverage, matched
+from benchmarks.stops.uncertainty import LISTED, coverage, matched, print_heading
 from benchmarks.stops.world import World
 from ingestion.facts.asof import as_of
 from ingestion.facts.build import build_facts
@@ -80,9 +80,7 @@ def main() -> None:
     parser.add_argument("--tune", action="store_true", help="phones and cities to look at")
     options = parser.parse_args()
     rules = load_rules()
-    columns = ["found in time", "within 1 x", "error", "stated"]
-    print("| " + " | ".join(["world", "places", *columns, *(f"fixes alone: {name}" for name in columns)]) + " |")
-    print("|" + "---|" * 10)
+    print_heading(["found in time", "within 1 x", "error", "stated"])
     for name, world in worlds(options.phones, options.seed, tune=options.tune):
         print(row(name, world, rules), flush=True)
 

@@ -8,6 +8,7 @@ world's seeds that may be looked at.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -70,6 +71,13 @@ def by_stated(errors: pd.DataFrame, parts: int = 10) -> pd.DataFrame:
         for _, group in order.groupby(part)
     ]
     return pd.DataFrame(rows, columns=["from_m", "to_m", "places", "within", "median_error_m"])
+
+
+def print_heading(columns: Sequence[str]) -> None:
+    """Of a table with a row a world: its ``columns`` with motion activity, and again for fixes alone."""
+    names = ["world", "places", *columns, *(f"fixes alone: {name}" for name in columns)]
+    print("| " + " | ".join(names) + " |")
+    print("|" + "---|" * len(names))
 
 
 def main() -> None:

@@ -141,10 +141,16 @@ def _runs(mask: Mask) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
+def _pace(day: Day) -> Floats:
+    """Way (m) from each second of a day to the next; none from the last one."""
+    pace: Floats = np.hypot(*np.diff(day.xy, axis=0, append=day.xy[-1:]).T)
+    return pace
+
+
 def at_lights(day: Day, rng: np.random.Generator) -> Mask:
     """Wherever the vehicle stands on its way: from shortly before until about when it goes on."""
     dark = np.zeros(len(day.xy), bool)
-    pace = np.hypot(*np.diff(day.xy, axis=0, append=day.xy[-1:]).T)
+    pace = _pace(day)
     parked = {left.at for left in day.left}
     for a, b in _runs((day.state == VEHICLE) & (pace < 0.05)):
         if not any(a <= at <= b + 1 for at in parked):
@@ -165,7 +171,7 @@ def in_tunnels(day: Day, rng: np.random.Generator) -> Mask:
 def around_the_end(day: Day, rng: np.random.Generator) -> Mask:
     """60-150 s without a fix, begun 2-30 s before the car comes to stand."""
     dark = np.zeros(len(day.xy), bool)
-    pace = np.hypot(*np.diff(day.xy, axis=0, append=day.xy[-1:]).T)
+    pace = _pace(day)
     for left in day.left:
         stood = left.at - 1
         while stood > 0 and pace[stood] < 0.05:
