@@ -12,7 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 CHUNK = 65_536
-"""Rows of a chunk in a row group. Parquet is written 1,024 rows at a time: such chunks leave no trace."""
+"""Rows of a chunk in a row group. Chunks are cut by count, so no file tells where a table ended.
+
+That there were chunks can be told, of a column of very many different values (texts or numbers, nulls or not): which
+of its rows still go by the dictionary before that is too large and is given up depends on where chunks end.
+"""
 
 _PACKING: Final = pa.ipc.IpcWriteOptions(compression="zstd")
 
@@ -94,7 +98,7 @@ def _packed(table: pa.Table) -> pa.Buffer:
 
 
 def _joined(chunks: list[pa.Buffer]) -> pa.Table:
-    """All rows in one piece, as chunks of strings with nulls do leave a trace; no column is long there twice."""
+    """All rows in one piece, as chunks can leave a trace (``CHUNK``); no column is long there twice."""
     tables = [pa.ipc.open_stream(chunk).read_all() for chunk in chunks]
     schema, parts, columns = tables[0].schema, [list(table.columns) for table in tables], []
     chunks.clear()
