@@ -104,4 +104,4 @@ def progress(label: str) -> Iterator[Advance]:
             bar.update(task, total=done, completed=done)
     if not console.is_interactive:
         state = bar.tasks[0]
-        console.print(f"{label}: {state.completed:g} in {state.elapsed or 0:.0f} s", markup=False, highlight=False)
+        console.print(f"{label}: {state.completed:,.0f} in {state.elapsed or 0:.0f} s", markup=False, highlight=False)
