@@ -52,6 +52,16 @@ def _when(event: int, recv: int, lag_us: int) -> Any:
     return t, received, stated, -1
 
 
+@njit(inline="always")
+def _place(at: Any, device: int, n: int) -> int:
+    """Where a device's next record goes: the place that ``at`` holds (it is moved on), or where it is empty, ``n``."""
+    if len(at):
+        to = at[device]
+        at[device] = to + 1
+        return int(to)
+    return n
+
+
 @njit()
 def take_fixes(
     device: Any,
@@ -89,12 +99,8 @@ def take_fixes(
         if y == 0.0 and x == 0.0:
             refused[ISLAND] += 1
             continue
-        to = n
-        if len(at):
-            to = at[device[i]]
-            at[device[i]] = to + 1
+        r = out[_place(at, device[i], n)]
         n += 1
-        r = out[to]
         r.recv = received
         r.t = t
         r.lat = np.int32(np.rint(y * 1e7))
@@ -137,12 +143,8 @@ def take_motion(
         if why >= 0:
             refused[why] += 1
             continue
-        to = n
-        if len(at):
-            to = at[device[i]]
-            at[device[i]] = to + 1
+        r = out[_place(at, device[i], n)]
         n += 1
-        r = out[to]
         r.recv = received
         r.t = t
         r.lat = 0
