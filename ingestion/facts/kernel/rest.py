@@ -31,12 +31,18 @@ RECENTRE_MS = 600_000
 
 
 @inlined()
+def _after(i: Any) -> Any:
+    """The ring's place after one (uint8)."""
+    return np.uint8((i + np.uint8(1)) & np.uint8(RING - 1))
+
+
+@inlined()
 def push(s: Any, t: int, lat: int, lon: int) -> bool:
     """Remember a recent fix, thinned to one per RING_MS. True where it was kept."""
     head = np.uint8(s.ring_head)
     if s.ring_n > 0 and t - s.ring_t[head] < RING_MS:
         return False
-    head = np.uint8((head + np.uint8(1)) & np.uint8(RING - 1))
+    head = _after(head)
     s.ring_head = head
     s.ring_t[head] = t
     s.ring_lat[head] = lat
@@ -44,7 +50,7 @@ def push(s: Any, t: int, lat: int, lon: int) -> bool:
     if s.ring_n == 0:
         s.ring_tail = head
     elif head == s.ring_tail:  # the oldest is gone
-        s.ring_tail = np.uint8((head + np.uint8(1)) & np.uint8(RING - 1))
+        s.ring_tail = _after(head)
     s.ring_n = min(s.ring_n + 1, RING)
     return True
 
@@ -58,7 +64,7 @@ def window(s: Any, rule: Any, t: int) -> int:
     """
     head, tail = np.uint8(s.ring_head), np.uint8(s.ring_tail)
     while tail != head:
-        after = np.uint8((tail + np.uint8(1)) & np.uint8(RING - 1))
+        after = _after(tail)
         if t - s.ring_t[after] < rule.window_ms:
             break
         tail = after
