@@ -59,10 +59,14 @@ class Taker:
         self._refused = np.zeros(len(REFUSALS), np.int64)
 
     def sibling(self) -> Taker:
-        """One with codes of its own that counts refusals together with this one."""
+        """One with codes and counts of its own."""
         other = Taker()
-        other._lag_us, other._refused = self._lag_us, self._refused
+        other._lag_us = self._lag_us
         return other
+
+    def count(self, other: Taker) -> None:
+        """Add what another one refused."""
+        self._refused += other._refused
 
     def fixes(self, table: pa.Table, name: str = "fixes", out: Records | None = None, at: Places = _NOWHERE) -> Records:
         """The usable rows of a FIXES table as records in the rows' order, at the head of ``out`` where given.

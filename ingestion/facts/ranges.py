@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
+from ingestion.facts.buffers import Buffers
 from ingestion.facts.canonical import Canonical, Records, Taker, canonical_of
 from ingestion.facts.kernel.order import order_grouped
 from ingestion.facts.kernel.types import RECORD
+from ingestion.facts.pieces import Piece, pieces
 from ingestion.facts.sources import Progress, Source
 
 RANGE = 262_144
 """Records of a range, at least, before it is handed on (a device is never cut)."""
 
 
-class Buffers:
-    """Memory for records, used again and again: new pages cost several times what filling them does."""
-
-    def __init__(self) -> None:
-        self._free: list[Records] = []
-
-    def take(self, size: int) -> Records:
-        """An array of ``size`` records of any content."""
-        for i, buffer in enumerate(self._free):
-            if len(buffer) >= size:
-                return self._free.pop(i)[:size]
-        return np.empty(max(size, RANGE + RANGE // 2), RECORD)[:size]
-
-    def give(self, records: Records) -> None:
-        """Take back what ``take`` gave (or a part of it)."""
-        base = records
-        while isinstance(base.base, np.ndarray):
-            base = base.base
-        if base.dtype == RECORD:
-            self._free.append(base)
+Part = Callable[[], Canonical]
+"""What makes a range's canonical records: to be called once, in any thread."""
 
 
 def ranges(
@@ -47,80 +33,88 @@ def ranges(
     progress: Progress,
     refused: dict[str, int],
     buffers: Buffers,
+    pool: Executor,
     *,
+    threads: int,
     in_memory: int,
-) -> Iterator[Canonical]:
+) -> Iterator[Part]:
     """Canonical records of all devices in ascending ranges; ``refused`` is filled with the rows that cannot be used.
 
     Depends on the rows only, not on their order: a range is cut where RANGE records are full. Rows in no order, up to
     ``in_memory`` (40 bytes each), are ordered there; more go through temporary files in ``scratch``. Who is done with a
-    range may give its records back.
+    range may give its records back. ``pool`` (of so many ``threads``) reads ahead; ``progress`` is called in them.
     """
     taker = Taker(lag_s=lag_s)
     rows = sum(source.rows for source in sources)
-    if len(sources) == 1 and sources[0].by_device:
-        yield from _alone(sources[0], taker, progress, buffers)
-    elif all(source.by_device for source in sources):
-        yield from _streamed(sources, taker, progress, buffers)
+    if all(source.by_device for source in sources):
+        read = [pieces(source, taker, RANGE, progress, buffers, pool, threads) for source in sources]
+        yield from _alone(read[0], buffers) if len(read) == 1 else _merged(read, buffers)
     elif rows <= in_memory:
-        yield from _placed(sources, taker, progress, buffers)
+        yield from _placed(sources, taker, progress, buffers, pool)
     else:
         yield from _spilled(sources, taker, scratch, progress, buffers)
     refused.update(taker.refused)
 
 
-def _alone(source: Source, taker: Taker, progress: Progress, buffers: Buffers) -> Iterator[Canonical]:
-    """Ranges of a source in order of device, read to where they are used."""
-    room, held = buffers.take(RANGE + source.largest), 0
-    for group in range(source.groups):
-        if held + source.largest > len(room):  # a device of many row groups
-            room = np.concatenate([room[:held], np.empty(held + source.largest, RECORD)])
-        held += sum(len(part) for part in source.records(taker, progress, group, room[held:]))
-        if held < RANGE:
-            continue
-        # The device with the greatest id may go on in the next row group.
-        newest = max(taker.codes)
-        codes = {device: code for device, code in taker.codes.items() if device != newest}
-        going = room["device"][:held] == taker.codes[newest]
-        carried = int(np.count_nonzero(going))
-        if not codes or not carried:
-            continue
-        if not going[held - carried :].all():
-            room[:held] = room[:held][np.argsort(going, kind="stable")]
-        done, rest = room[: held - carried], room[held - carried : held]
-        room, held = buffers.take(RANGE + max(source.largest, carried)), carried
-        room[:held] = rest
-        room["device"][:held] = 0
-        taker.restart({newest: 0})
-        yield canonical_of(done, codes, {})
-    if held:
-        yield canonical_of(room[:held], dict(taker.codes), {})
+def one_by_one(sources: Sequence[Source], scratch: Path, progress: Progress, *, in_memory: int) -> Iterator[Canonical]:
+    """The ranges for who takes one after another and gives nothing back; what cannot be used is passed over."""
+    with ThreadPoolExecutor(1, "facts") as pool:
+        for part in ranges(sources, 0.0, scratch, progress, {}, Buffers(), pool, threads=1, in_memory=in_memory):
+            yield part()
 
 
-def _by_device(source: Source, taker: Taker, progress: Progress, buffers: Buffers) -> Iterator[tuple[str, Records]]:
-    """(device, records of it) in ascending order of device; a device may come in several pieces in a row."""
-    room = buffers.take(source.largest)
-    for group in range(source.groups):
-        records = room[: sum(len(part) for part in source.records(taker, progress, group, room))]
+def _alone(read: Iterable[Piece], buffers: Buffers) -> Iterator[Part]:
+    """Ranges of a source in order of device, where its pieces were read to."""
+    newest = ""  # the greatest device so far, which may go on in the next piece, and what there is of it
+    held: list[Records] = []
+    for piece in read:
+        codes, records = piece.taker.codes, piece.records
         if not len(records):
+            buffers.give(piece.room)
             continue
-        names = list(taker.codes)
+        greatest = max(codes)
+        if held and greatest == newest:
+            records["device"] = 0
+            held.append(records)
+            continue
+        if held:
+            code = codes.setdefault(newest, len(codes))
+            for part in held:
+                part["device"] = code
+            records = piece.after(held)
+        going = records["device"] == codes[greatest]
+        done = len(records) - int(np.count_nonzero(going))
+        if not going[done:].all():
+            records[:] = records[np.argsort(going, kind="stable")]
+        newest, held = greatest, [records[done:].copy()]
+        held[0]["device"] = 0
+        del codes[greatest]
+        if done:
+            yield partial(canonical_of, records[:done], codes, {})
+        else:
+            buffers.give(piece.room)
+    if held:
+        yield partial(canonical_of, held[0] if len(held) == 1 else np.concatenate(held), {newest: 0}, {})
+
+
+def _by_device(read: Iterable[Piece], buffers: Buffers) -> Iterator[tuple[str, Records]]:
+    """(device, records of it) in ascending order of device; a device may come several times in a row."""
+    for piece in read:
+        names, records = list(piece.taker.codes), piece.records
         rank = np.empty(len(names), np.int64)
         rank[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
         position = rank[records["device"]]
         if (position[1:] < position[:-1]).any():
             records = records[np.argsort(position, kind="stable")]
         cuts = [0, *(np.flatnonzero(np.diff(records["device"])) + 1).tolist(), len(records)]
-        for lo, hi in pairwise(cuts):
+        for lo, hi in pairwise(cuts) if len(records) else ():
             yield names[records["device"][lo]], records[lo:hi]
-        taker.restart({})  # a code is good for a row group
-    buffers.give(room)
+        buffers.give(piece.room)
 
 
-def _streamed(sources: Sequence[Source], taker: Taker, progress: Progress, buffers: Buffers) -> Iterator[Canonical]:
+def _merged(read: Sequence[Iterator[Piece]], buffers: Buffers) -> Iterator[Part]:
     """Ranges of sources that are in order of device, merged device by device."""
-    takers = [taker, *(taker.sibling() for _ in sources[1:])]
-    streams = [_by_device(source, own, progress, buffers) for source, own in zip(sources, takers, strict=True)]
+    streams = [_by_device(own, buffers) for own in read]
     heads = [next(stream, None) for stream in streams]
     room = buffers.take(RANGE + RANGE // 2)
     held = 0
@@ -128,7 +122,7 @@ def _streamed(sources: Sequence[Source], taker: Taker, progress: Progress, buffe
     while present := [head[0] for head in heads if head]:
         device = min(present)
         if held >= RANGE:
-            yield canonical_of(room[:held], codes, {})
+            yield partial(canonical_of, room[:held], codes, {})
             room, held, codes = buffers.take(RANGE + RANGE // 2), 0, {}
         codes[device] = len(codes)
         for i, stream in enumerate(streams):
@@ -141,27 +135,32 @@ def _streamed(sources: Sequence[Source], taker: Taker, progress: Progress, buffe
                 held += len(piece)
                 heads[i] = next(stream, None)
     if held:
-        yield canonical_of(room[:held], codes, {})
+        yield partial(canonical_of, room[:held], codes, {})
 
 
-def _placed(sources: Sequence[Source], taker: Taker, progress: Progress, buffers: Buffers) -> Iterator[Canonical]:
+def _placed(
+    sources: Sequence[Source], taker: Taker, progress: Progress, buffers: Buffers, pool: Executor
+) -> Iterator[Part]:
     """Ranges of sources in any order, in memory: each device's rows are counted, then put where they belong."""
     devices, counts = _counted(sources, taker)
     begins = np.cumsum([0, *counts])
     ends = begins[:-1].copy()  # where each device's next record goes
     everything = np.empty(begins[-1], RECORD)
     for source in sources:
-        source.place(taker, progress, everything, ends)
-    for begin, end in pairwise([*_starts(counts), len(devices)]):
-        held = int((ends[begin:end] - begins[begin:end]).sum())
-        records = buffers.take(held)
+        source.place(taker, progress, everything, ends, pool)
+
+    def ordered(begin: int, end: int) -> Canonical:
+        records = buffers.take(int((ends[begin:end] - begins[begin:end]).sum()))
         bounds = order_grouped(everything, begins[begin:end], ends[begin:end], records)
-        yield Canonical(devices[begin:end], bounds, records[: bounds[-1]], {})
+        return Canonical(devices[begin:end], bounds, records[: bounds[-1]], {})
+
+    for begin, end in pairwise([*_starts(counts), len(devices)]):
+        yield partial(ordered, begin, end)
 
 
 def _spilled(
     sources: Sequence[Source], taker: Taker, scratch: Path, progress: Progress, buffers: Buffers
-) -> Iterator[Canonical]:
+) -> Iterator[Part]:
     """Ranges of sources in any order, through temporary files."""
     devices, counts = _counted(sources, taker)
     starts = _starts(counts)
@@ -186,7 +185,7 @@ def _spilled(
                 handle.readinto(records.view(np.uint8).data)
             file.unlink()
             records["device"] -= begin
-            yield canonical_of(records, {name: code for code, name in enumerate(names)}, {})
+            yield partial(canonical_of, records, {name: code for code, name in enumerate(names)}, {})
 
 
 def _counted(sources: Sequence[Source], taker: Taker) -> tuple[list[str], list[int]]:

@@ -9,7 +9,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from ingestion.facts.canonical import Canonical, canonicalise
-from ingestion.facts.ranges import Buffers, ranges
+from ingestion.facts.ranges import one_by_one
 from ingestion.facts.sources import BATCH, Progress, Source
 from parked.schemas import FIXES, MOTION
 
@@ -81,4 +81,4 @@ def raw_ranges(raw: Raw, upto: int, scratch: Path, progress: Progress = lambda *
     """
     sources = raw_sources(raw, upto)
     progress(0, total=sum(source.rows for source in sources))
-    yield from ranges(sources, 0.0, scratch, progress, {}, Buffers(), in_memory=IN_MEMORY)
+    yield from one_by_one(sources, scratch, progress, in_memory=IN_MEMORY)

@@ -11,7 +11,7 @@ from ingestion.facts.build import facts_of
 from ingestion.facts.canonical import Canonical
 from ingestion.facts.diff import Difference, difference, joined
 from ingestion.facts.files import IN_MEMORY
-from ingestion.facts.ranges import Buffers, ranges
+from ingestion.facts.ranges import one_by_one
 from ingestion.facts.rules import Rules
 from ingestion.facts.sources import ParquetSource, Progress
 
@@ -33,7 +33,7 @@ def file_ranges(fixes: Path, motion: Path | None, scratch: Path, progress: Progr
     """
     sources = [ParquetSource(fixes, "fixes"), *([ParquetSource(motion, "motion")] if motion else [])]
     progress(0, total=sum(source.rows for source in sources))
-    yield from ranges(sources, 0.0, scratch, progress, {}, Buffers(), in_memory=IN_MEMORY)
+    yield from one_by_one(sources, scratch, progress, in_memory=IN_MEMORY)
 
 
 def only(parts: Iterable[Canonical], device: str) -> Iterator[Canonical]:

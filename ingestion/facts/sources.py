@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ingestion.facts.ahead import one_ahead
 from ingestion.facts.canonical import Places, Records, Taker, check_columns, ids_as_text
 from parked.errors import InputError
 from parked.files import PARQUET_DAMAGE, check_regular, least_and_greatest, unreadable
@@ -31,9 +33,8 @@ class Source(ABC):
     """fixes or motion"""
     rows: int
     """how many, at most"""
-    groups: int = 0
-    largest: int = 0
-    """rows of the largest group"""
+    sizes: Sequence[int] = ()
+    """rows of each group"""
     by_device: bool = False
     """whether its groups, none too large, are known to hold ascending ranges of devices"""
 
@@ -57,10 +58,10 @@ class Source(ABC):
             yield part
             progress(table.num_rows)
 
-    def place(self, taker: Taker, progress: Progress, out: Records, at: Places) -> None:
-        """Put the usable rows as records where ``at`` has their devices' places in ``out``."""
+    def place(self, taker: Taker, progress: Progress, out: Records, at: Places, pool: Executor) -> None:
+        """Put the usable rows as records where ``at`` has their devices' places in ``out``; ``pool`` reads ahead."""
         take = self._take(taker)
-        for table in self.tables():
+        for table in one_ahead(self.tables(), pool):
             take(table, self.name, out, at)
             progress(table.num_rows)
 
@@ -75,27 +76,32 @@ class ParquetSource(Source):
         """Open and check the columns. Raises InputError naming the file."""
         check_regular(path)
         try:
-            file = pq.ParquetFile(path)
-            words = [name for name in ("device_id", "activity") if name in file.schema_arrow.names]
-            file = pq.ParquetFile(path, metadata=file.metadata, read_dictionary=words)
+            self._file = pa.OSFile(str(path))
+            file = pq.ParquetFile(self._file)
         except FileNotFoundError:
             raise InputError(f"{path}: no such {what} file", mend="check the path") from None
         except PARQUET_DAMAGE as error:
             raise unreadable(path, what, error) from None
-        self.name, self.what, self._path, self._file = str(path), what, path, file
+        self.name, self.what, self._path, self._metadata = str(path), what, path, file.metadata
+        self._columns = file.schema_arrow.names
         check_columns(file.schema_arrow.empty_table(), self.schema, self.name)
-        sizes = [int(file.metadata.row_group(i).num_rows) for i in range(file.metadata.num_row_groups)]
-        self.rows, self.groups, self.largest = int(file.metadata.num_rows), len(sizes), max(sizes, default=0)
-        self.by_device = self.largest <= LARGEST_GROUP and _ascending(file)
+        self.sizes = [int(file.metadata.row_group(i).num_rows) for i in range(file.metadata.num_row_groups)]
+        self.rows = int(file.metadata.num_rows)
+        self.by_device = max(self.sizes, default=0) <= LARGEST_GROUP and _ascending(file)
 
     def tables(self, columns: list[str] | None = None, group: int | None = None) -> Iterator[pa.Table]:
-        """The rows (of a row group), BATCH at a time. Raises InputError where the file turns out to be damaged."""
-        names = [n for n in columns or [*self.schema.names, "as_if_live"] if n in self._file.schema_arrow.names]
+        """The rows (of a row group), BATCH at a time. Raises InputError where the file turns out to be damaged.
+
+        Each call has a reader of its own, for they may be used in several threads.
+        """
+        names = [n for n in columns or [*self.schema.names, "as_if_live"] if n in self._columns]
+        words = [name for name in ("device_id", "activity") if name in self._columns]
         groups = None if group is None else [group]
-        claimed = self.rows if group is None else int(self._file.metadata.row_group(group).num_rows)
+        claimed = self.rows if group is None else self.sizes[group]
         left = claimed
         try:
-            for batch in self._file.iter_batches(BATCH, row_groups=groups, columns=names, use_threads=False):
+            file = pq.ParquetFile(self._file, metadata=self._metadata, read_dictionary=words)
+            for batch in file.iter_batches(BATCH, row_groups=groups, columns=names, use_threads=False):
                 left -= batch.num_rows
                 if left < 0:
                     raise ValueError(f"more rows than the {claimed} it says it holds")

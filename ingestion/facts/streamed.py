@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 
+from ingestion.facts.ahead import in_order
+from ingestion.facts.buffers import Buffers
 from ingestion.facts.build import facts_of
-from ingestion.facts.canonical import Canonical
-from ingestion.facts.ranges import Buffers, ranges
+from ingestion.facts.ranges import Part, ranges
 from ingestion.facts.rules import Rules
 from ingestion.facts.sources import Progress, Source
 from ingestion.facts.writer import FactsWriter
@@ -60,30 +62,25 @@ def build_streamed(
     """
     built = Built()
     buffers = Buffers()
-    parts = ranges(sources, lag_s, scratch, progress, built.refused, buffers, in_memory=in_memory)
-    for records, facts in _in_order(parts, rules, workers, buffers):
-        built.count(records, facts)
-        writer.add(facts)
+    threads = workers or os.cpu_count() or 1
+
+    def of(part: Part) -> tuple[int, pa.Table]:
+        records = part()
+        facts = facts_of(records, rules)
+        buffers.give(records.records)
+        return len(records.records), facts
+
+    with ThreadPoolExecutor(threads, "facts") as pool, ThreadPoolExecutor(1, "facts-writer") as pen:
+        parts = ranges(
+            sources, lag_s, scratch, progress, built.refused, buffers, pool, threads=threads, in_memory=in_memory
+        )
+        made = in_order((partial(of, part) for part in parts), pool, threads)
+        written: Future[None] | None = None
+        for records, facts in made:
+            built.count(records, facts)
+            if written:
+                written.result()
+            written = pen.submit(writer.add, facts)
+        if written:
+            written.result()
     return built
-
-
-def _in_order(
-    parts: Iterator[Canonical], rules: Rules, workers: int | None, buffers: Buffers
-) -> Iterator[tuple[int, pa.Table]]:
-    """(records, facts) of each part, in the parts' order, a few parts at once."""
-    workers = workers or os.cpu_count() or 1
-    with ThreadPoolExecutor(workers, thread_name_prefix="facts") as pool:
-        going: deque[tuple[Canonical, Future[pa.Table]]] = deque()
-
-        def oldest() -> tuple[int, pa.Table]:
-            part, future = going.popleft()
-            facts, records = future.result(), len(part.records)
-            buffers.give(part.records)
-            return records, facts
-
-        for part in parts:
-            going.append((part, pool.submit(facts_of, part, rules)))
-            while len(going) > workers:
-                yield oldest()
-        while going:
-            yield oldest()

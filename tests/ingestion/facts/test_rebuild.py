@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from ingestion.facts import ranges, raw
 from ingestion.facts import rebuild as module
+from ingestion.facts.buffers import Buffers
 from ingestion.facts.build import build_facts, facts_of
 from ingestion.facts.raw import raw_records
 from ingestion.facts.rebuild import rebuild
@@ -115,12 +117,14 @@ def test_ranges_that_came_through_files_use_the_same_memory_again(
     tables = world(7, devices=12)
     ingest(home, tables, "a")
     monkeypatch.setattr(ranges, "RANGE", 500)
-    buffers, places, sizes = ranges.Buffers(), set(), []
+    buffers, places, sizes = Buffers(), set(), []
     sources = raw.raw_sources(home.log, home.log.position())
-    for part in ranges.ranges(sources, 0.0, tmp_path, lambda *_: None, {}, buffers, in_memory=0):
-        places.add(part.records.__array_interface__["data"][0])
-        sizes.append(len(part.records))
-        buffers.give(part.records)
+    with ThreadPoolExecutor(1) as pool:
+        for part in ranges.ranges(sources, 0.0, tmp_path, lambda *_: None, {}, buffers, pool, threads=1, in_memory=0):
+            records = part().records
+            places.add(records.__array_interface__["data"][0])
+            sizes.append(len(records))
+            buffers.give(records)
     assert sum(sizes) == tables[0].num_rows + tables[1].num_rows
     assert len(sizes) > 3
     assert len(places) == 1

@@ -1,0 +1,145 @@
+"""Files in order of device are read in pieces, ahead, in threads: none of it may show in the facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingestion.facts import pieces, ranges
+from ingestion.facts.ahead import in_order, one_ahead
+from ingestion.facts.build import build_facts
+from ingestion.facts.files import build_file
+from ingestion.facts.rules import load_rules
+from parked.errors import InputError
+from tests.ingestion.facts.worlds import world
+
+RULES = load_rules()
+
+
+@pytest.fixture(scope="module")
+def fixes() -> pa.Table:
+    return world(5, devices=5, late=0.05, copies=0.05)[0]
+
+
+@pytest.fixture(scope="module")
+def facts(fixes: pa.Table) -> pa.Table:
+    return build_facts(fixes, None, RULES)
+
+
+@given(
+    cuts=st.lists(st.integers(1, 900), min_size=1, max_size=12),
+    rows=st.sampled_from([1, 300, 2000, 10**6]),
+    head=st.sampled_from([0, 40, 10**4]),
+    ahead=st.sampled_from([0, 10**6]),
+    threads=st.sampled_from([1, 3]),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=40, deadline=None)
+def test_row_groups_pieces_room_before_them_and_threads_change_no_fact(
+    tmp_path_factory: pytest.TempPathFactory,
+    fixes: pa.Table,
+    facts: pa.Table,
+    cuts: list[int],
+    rows: int,
+    head: int,
+    ahead: int,
+    threads: int,
+    seed: int,
+) -> None:
+    """Row groups of any sizes, in order of device, their rows in none; some rows cannot be used."""
+    folder = tmp_path_factory.mktemp("pieces")
+    rng = np.random.default_rng(seed)
+    refused = pa.array(np.arange(fixes.num_rows) % 97 == seed % 97)
+    broken = fixes.filter(refused)
+    field = fixes.schema.field("lat")
+    broken = broken.set_column(fixes.schema.get_field_index("lat"), field, pa.array(np.full(broken.num_rows, 91.0)))
+    table = pa.concat_tables([fixes, broken]).sort_by("device_id")
+    with pq.ParquetWriter(folder / "fixes.parquet", table.schema) as writer:
+        at = 0
+        while at < table.num_rows:
+            size = cuts[int(rng.integers(len(cuts)))]
+            group = table.slice(at, size)
+            writer.write_table(group.take(pa.array(rng.permutation(group.num_rows))))
+            at += size
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranges, "RANGE", rows)
+        patch.setattr(pieces, "HEAD", head)
+        patch.setattr(pieces, "AHEAD", ahead)
+        built = build_file(folder / "fixes.parquet", None, folder / "facts.parquet", RULES, workers=threads)
+    assert pq.read_table(folder / "facts.parquet").equals(facts)
+    assert built.refused == {"position_out_of_range": broken.num_rows}
+    assert built.devices == len(pc.unique(facts["device_id"]))
+
+
+def test_a_group_that_cannot_be_read_is_the_error_whatever_was_read_ahead_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fixes: pa.Table
+) -> None:
+    monkeypatch.setattr(ranges, "RANGE", 1)
+    source, out = tmp_path / "fixes.parquet", tmp_path / "facts.parquet"
+    pq.write_table(fixes.sort_by("device_id"), source, row_group_size=100)
+    build_file(source, None, out, RULES)
+    before = out.read_bytes()
+    metadata = pq.ParquetFile(source).metadata
+    begin = metadata.row_group(metadata.num_row_groups - 2).column(2).data_page_offset
+    whole = bytearray(source.read_bytes())
+    whole[begin : begin + 500] = b"\xff" * 500
+    source.write_bytes(whole)
+    with pytest.raises(InputError, match=r"fixes\.parquet"):
+        build_file(source, None, out, RULES, workers=3)
+    assert out.read_bytes() == before
+
+
+def test_tasks_are_under_way_ahead_and_what_they_return_keeps_their_order() -> None:
+    second_began = Event()
+    began: list[int] = []
+
+    def task(number: int) -> int:
+        began.append(number)
+        if number == 0:
+            assert second_began.wait(10)  # the first ends only once the second is under way
+        second_began.set()
+        return number
+
+    with ThreadPoolExecutor(2) as pool:
+        asked = iter(range(10))
+        results = in_order((partial(task, i) for i in asked), pool, 2)
+        assert next(results) == 0
+        assert next(asked) == 3  # two ahead of the first, no more
+        assert list(results) == [1, 2, *range(4, 10)]
+
+
+def test_a_task_that_fails_raises_in_its_turn() -> None:
+    def task(number: int) -> int:
+        return 10 // number
+
+    with ThreadPoolExecutor(2) as pool:
+        results = in_order((partial(task, i) for i in (2, 1, 0, 5)), pool, 3)
+        assert [next(results), next(results)] == [5, 10]
+        with pytest.raises(ZeroDivisionError):
+            next(results)
+
+
+def test_the_next_item_is_made_while_one_is_used() -> None:
+    made = Event()
+
+    def items() -> Iterator[str]:
+        yield "a"
+        made.set()
+        yield "b"
+
+    with ThreadPoolExecutor(1) as pool:
+        ahead = one_ahead(items(), pool)
+        assert next(ahead) == "a"
+        assert made.wait(10)
+        assert list(ahead) == ["b"]
