@@ -1,10 +1,10 @@
-"""How fast facts are made beside trackintel and movingpandas, and what memory a large file takes, on one core.
+"""How fast facts are made beside trackintel and movingpandas, and what memory a large file takes.
 
     python -m benchmarks.facts_speed [--million 10] [--large 100] [--no-stream]
 
-The fixes are the held world's clean days, copied under further names; a fix each 5-10 s when moving. Every row is the
-best
-of two runs, but the large file's, which runs once in a process of its own, so that its peak memory is its own.
+The fixes are the held world's clean days, copied under further names; a fix each 5-10 s when moving. Everything is held
+to one core, the tools too, but for the rows that say otherwise. Every row is the best of two runs, but the large
+file's, which runs once in a process of its own, so that its peak memory is its own.
 """
 
 from __future__ import annotations
@@ -65,6 +65,12 @@ def peak_gb() -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 2**20
 
 
+def hold(cores: set[int]) -> None:
+    """Hold this thread, and whatever it starts from now on, to some cores."""
+    os.sched_setaffinity(0, cores)
+    pa.set_cpu_count(len(cores))
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -75,8 +81,8 @@ def main() -> None:
         "--one", nargs=2, metavar=("IN", "OUT"), help="build one file, print its seconds and peak memory"
     )
     options = parser.parse_args()
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    pa.set_cpu_count(1)
+    cores = os.sched_getaffinity(0)
+    hold({max(cores)})
     rules = load_rules()
     if options.one:
         began = time.perf_counter()
@@ -86,7 +92,7 @@ def main() -> None:
     folder = load_settings().home / "bench" / "speed"
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        _measure(folder, options)
+        _measure(folder, options, cores)
     finally:
         shutil.rmtree(folder)
     if not options.no_stream:
@@ -94,21 +100,27 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "benchmarks.stream_facts"], check=True)
 
 
-def _measure(folder: Path, options: argparse.Namespace) -> None:
+def _measure(folder: Path, options: argparse.Namespace, cores: set[int]) -> None:
     rules = load_rules()
     days = make("clean", phones=200, seed=2026).fixes.sort_by([("device_id", "ascending"), ("event_time", "ascending")])
     days = days.combine_chunks()
     small, middle, mixed, out = (folder / f"{n}.parquet" for n in ("small", "middle", "mixed", "facts"))
     pq.write_table(days, small)
     peers: dict[str, float] = {}
+    together = ""
     for peer in PEERS:
         if peer.name in ("trackintel", "movingpandas"):
             python = python_of(peer, folder.parent / "peers")
             if isinstance(python, Path):
                 _, took, fixes = peer_run(peer, python)(small, peer.most_phones)
                 peers[peer.name] = fixes / took
-    print("tools alone, fixes/s: " + ", ".join(f"{name} {rate:,.0f}" for name, rate in peers.items()) + "\n")
-    print(f"| what | fixes | s | fixes/s, one core | {' | '.join('x ' + name for name in peers)} |")
+                if peer.name == "trackintel" and len(cores) > 1:
+                    hold(cores)
+                    _, took, fixes = peer_run(peer, python, len(cores))(small, peer.most_phones)
+                    together = f"; trackintel in {len(cores)} jobs on {len(cores)} cores {fixes / took:,.0f}"
+                    hold({max(cores)})
+    print("tools alone, fixes/s: " + ", ".join(f"{name} {rate:,.0f}" for name, rate in peers.items()) + together + "\n")
+    print(f"| what | fixes | s | fixes/s | {' | '.join('x ' + name for name in peers)} |")
     print("|" + "---|" * (4 + len(peers)))
 
     def row(what: str, fixes: int, seconds: float) -> None:
@@ -125,14 +137,26 @@ def _measure(folder: Path, options: argparse.Namespace) -> None:
     row("kernel and facts table", days.num_rows, best(lambda: facts_of(records, rules)))
     fixes = write_copies(days, max(1, round(options.million * 1e6 / days.num_rows)), middle)
     row("reading the Parquet file alone (the floor)", fixes, best(lambda: pq.read_table(middle, use_threads=False)))
-    row("Parquet file to facts file, sorted", fixes, best(lambda: build_file(middle, None, out, rules, workers=1)))
+
+    def rows(what: str, source: Path, fixes: int) -> None:
+        row(what, fixes, best(lambda: build_file(source, None, out, rules, workers=1)))
+        if len(cores) > 1:
+            hold(cores)
+            row(
+                f"the same, on {len(cores)} cores",
+                fixes,
+                best(lambda: build_file(source, None, out, rules, workers=len(cores))),
+            )
+            hold({max(cores)})
+
+    rows("Parquet file to facts file, sorted", middle, fixes)
     table = pq.read_table(middle)
     rng = np.random.default_rng(2026)
     order = np.concatenate([np.arange(fixes), rng.choice(fixes, fixes // 20, replace=False)])
     rng.shuffle(order)
     pq.write_table(table.take(pa.array(order)), mixed, row_group_size=ROWS_IN_GROUP)
     del table
-    row("the same, shuffled, 5 % twice", len(order), best(lambda: build_file(mixed, None, out, rules, workers=1)))
+    rows("Parquet file to facts file, shuffled, 5 % twice", mixed, len(order))
     mixed.unlink()
     middle.unlink()
     if options.large:

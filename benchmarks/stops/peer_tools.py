@@ -41,7 +41,7 @@ def trackintel(fixes):
     fixes = ti.Positionfixes(points)
     began = time.perf_counter()
     _, stops = fixes.generate_staypoints(
-        method="sliding", dist_threshold=RADIUS_M, time_threshold=LEAST_MIN, include_last=True, n_jobs=1
+        method="sliding", dist_threshold=RADIUS_M, time_threshold=LEAST_MIN, include_last=True, n_jobs=JOBS
     )
     took = time.perf_counter() - began
     return took, stops["user_id"], seconds(stops["started_at"]), seconds(stops["finished_at"])
@@ -108,6 +108,8 @@ def infostop(fixes):
     return took, ids, starts, ends
 
 
+JOBS = int(sys.argv[4]) if len(sys.argv) > 4 else 1
+"""Processes, of a tool that can share its work among some."""
 TOOLS = {"trackintel": trackintel, "scikit-mobility": skmob, "movingpandas": movingpandas, "infostop": infostop}
 
 if __name__ == "__main__":

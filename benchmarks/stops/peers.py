@@ -54,8 +54,8 @@ def ported(path: Path, _: int) -> Found:
     return stops, took, len(fixes)
 
 
-def peer_run(peer: Peer, python: Path) -> Callable[[Path, int], Found]:
-    """How to run a peer on a file; TimeoutExpired where it takes more than ten minutes."""
+def peer_run(peer: Peer, python: Path, jobs: int = 1) -> Callable[[Path, int], Found]:
+    """How to run a peer on a file, in so many ``jobs`` if it can; TimeoutExpired where that takes over ten minutes."""
 
     def run(path: Path, phones: int) -> Found:
         part, out = path.with_suffix(f".{phones}.parquet"), path.with_suffix(f".{peer.name}.parquet")
@@ -64,7 +64,7 @@ def peer_run(peer: Peer, python: Path) -> Callable[[Path, int], Found]:
         pq.write_table(table.filter(pc.is_in(table["device_id"], pa.array(names))), part)
         script = str(Path(peer_tools.__file__))
         got = subprocess.run(
-            [str(python), script, peer.name, str(part), str(out)],
+            [str(python), script, peer.name, str(part), str(out), str(jobs)],
             env={**os.environ, **ONE_THREAD},
             capture_output=True,
             text=True,
