@@ -29,6 +29,8 @@ class Layout:
     """rows; a multiple of CHUNK"""
     dictionary: bool | tuple[str, ...]
     """columns that may be encoded as codes of a dictionary (True: all)"""
+    told: bool | tuple[str, ...] = True
+    """columns whose least and greatest each row group tells, by which readers may pass over it (True: all)"""
     packed: bool = False
     """Whether rows that wait for their group are compressed: for wide tables of which several are written at once."""
 
@@ -37,9 +39,9 @@ class TableWriter:
     """Writes tables of ``schema`` to ``path``, as row groups of one size. Holds the rows of one group."""
 
     def __init__(self, path: Path, schema: pa.Schema, layout: Layout) -> None:
-        use = layout.dictionary if isinstance(layout.dictionary, bool) else list(layout.dictionary)
+        use, told = (which if isinstance(which, bool) else list(which) for which in (layout.dictionary, layout.told))
         self._schema = schema
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=use)
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=use, write_statistics=told)
         self._size, self._packed = layout.row_group, layout.packed
         self._full: list[pa.Table | pa.Buffer] = []
         self._waiting: list[pa.Table] = []

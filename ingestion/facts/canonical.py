@@ -128,7 +128,7 @@ class Taker:
             texts = words.to_pylist()
             codes = [self.codes.setdefault(text, len(self.codes)) if text else -1 for text in texts]
             self._last = words, np.array([*codes, -1], np.int32)
-        return self._last[1][rows]
+        return np.take(self._last[1], rows, mode="wrap")  # -1 is the last one's place
 
     def restart(self, codes: Mapping[str, int]) -> None:
         """Go on with these codes."""

@@ -11,9 +11,12 @@ from parked.schemas import FACTS
 from parked.table_writer import CHUNK, Layout, TableWriter
 
 _WORDS = [name for name in FACTS.names if pa.types.is_string(FACTS.field(name).type) and name != "fact_id"]
-FILE = Layout(CHUNK, (*_WORDS, "revision", "fixes", "leg_halts"))
+TOLD = ("device_id", "started_at", "ended_at", "available_at")
+"""A row group is a range of devices: by the others' least and greatest nobody could pass over it, and to find them is a
+tenth of the writing."""
+FILE = Layout(CHUNK, (*_WORDS, "revision", "fixes", "leg_halts"), TOLD)
 """Of a file that was asked for: small groups, and only columns that repeat few values are tried as a dictionary."""
-STORED = Layout(16 * CHUNK, True)
+STORED = Layout(16 * CHUNK, True, TOLD)
 """Of the stored log."""
 
 

@@ -25,6 +25,7 @@ from ingestion.facts.rebuild import rebuild
 from ingestion.facts.rules import load_rules
 from ingestion.facts.store import facts_file, read_facts, read_stored
 from ingestion.facts.update import update
+from ingestion.facts.writer import TOLD
 from ingestion.raw.log import RawLog
 from parked.errors import InputError
 from tests.ingestion.facts.test_order import LAG_S, bytes_of, ingest, resent, uploads
@@ -43,7 +44,7 @@ def all_at_once(home: Home, path: Path) -> bytes:
     said = pq.read_schema(facts_file(home.settings, RULES.version)).metadata
     kept = {key: value for key, value in said.items() if key.startswith(b"parked.")}
     whole = facts.replace_schema_metadata(kept).combine_chunks()
-    pq.write_table(whole, path, compression="zstd", use_dictionary=True)
+    pq.write_table(whole, path, compression="zstd", use_dictionary=True, write_statistics=list(TOLD))
     return path.read_bytes()
 
 

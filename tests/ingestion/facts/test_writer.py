@@ -34,7 +34,7 @@ def test_a_file_of_many_tables_is_the_one_that_arrow_writes_of_them_together(
     pq.write_table(
         facts.replace_schema_metadata(said), tmp_path / "whole", compression="zstd", row_group_size=3 * CHUNK
     )
-    with FactsWriter(tmp_path / "cut", Layout(3 * CHUNK, True, packed), said) as writer:
+    with FactsWriter(tmp_path / "cut", Layout(3 * CHUNK, True, packed=packed), said) as writer:
         at, i = 0, 0
         while at < facts.num_rows:
             writer.add(facts.slice(at, steps[i % len(steps)]))
