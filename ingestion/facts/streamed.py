@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 
@@ -19,6 +20,9 @@ from ingestion.facts.ranges import Part, ranges
 from ingestion.facts.rules import Rules
 from ingestion.facts.sources import Progress, Source
 from ingestion.facts.writer import FactsWriter
+
+AT_ONCE: Final = 8
+"""Ranges, at most, whose facts are made or wait to be written, however many threads: what they hold is bounded."""
 
 
 @dataclass
@@ -74,7 +78,7 @@ def build_streamed(
         parts = ranges(
             sources, lag_s, scratch, progress, built.refused, buffers, pool, threads=threads, in_memory=in_memory
         )
-        made = in_order((partial(of, part) for part in parts), pool, threads)
+        made = in_order((partial(of, part) for part in parts), pool, min(threads, AT_ONCE))
         written: Future[None] | None = None
         for records, facts in made:
             built.count(records, facts)
