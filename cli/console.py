@@ -50,7 +50,7 @@ def tell_of_compiling() -> None:
     from ingestion.facts.kernel import is_compiled
 
     if not is_compiled():
-        note("compiling the stop engine for this machine, once: about half a minute")
+        note("compiling the stop engine for this machine, once: a minute or two")
 
 
 def note(message: str) -> None:

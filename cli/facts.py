@@ -82,7 +82,7 @@ def build(
 
 @app.command("compile")
 def compile_engine(json: JsonOption = False) -> None:
-    """Compile the stop engine for this machine now (once, about half a minute), so that nothing waits for it later.
+    """Compile the stop engine for this machine now (once, a minute or two), so that nothing waits for it later.
 
     Example: parked facts compile
     """

@@ -32,5 +32,5 @@ numba.config.CACHE_DIR = str(_FOLDER)
 
 
 def is_compiled() -> bool:
-    """Whether this version of the kernel was compiled on this machine before (compiling takes about half a minute)."""
+    """Whether this version of the kernel was compiled on this machine before (compiling takes a minute or two)."""
     return all(any(_FOLDER.rglob(f"{entry}-*.nbc")) for entry in ("arrivals._build", "stream.feed"))

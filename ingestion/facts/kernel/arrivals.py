@@ -134,6 +134,8 @@ def run(
     known: bool [records of the device], which have arrived; empty: all. moment: when (us) they became known, or NONE:
     each when it was received, as long as they were received in order. Returns (next record, n): less than ``end``
     where ``rows`` has no room left, or where a record was received before its predecessor.
+
+    Its numbers are to be np.int64, not literals or int32: each set of types is a copy of the machine to be compiled.
     """
     partly = len(known) > 0
     limit = len(rows) - ROOM
@@ -166,7 +168,7 @@ def _by_moments(lo: int, hi: int, records: Any, rule: Any, states: Any, out: Any
     s = states[0]
     device = s.device
     rows = np.zeros(4 * ROOM, ROW)
-    rows_n = 0
+    rows_n = np.int64(0)
     saved = np.zeros(CHECKPOINTS, STATE)
     saved_at = np.zeros(CHECKPOINTS, np.int64)
     saved_rows = np.zeros(CHECKPOINTS, np.int64)
@@ -198,7 +200,7 @@ def _by_moments(lo: int, hi: int, records: Any, rule: Any, states: Any, out: Any
             else:
                 states[0] = np.zeros(1, STATE)[0]
                 start(s, device)
-                begin, keep = lo, 0
+                begin, keep = lo, np.int64(0)
             tail = rows[keep:rows_n].copy()
         rows_n = keep
         done = max(done, highest + 1)
@@ -238,7 +240,7 @@ def _build(bounds: Any, records: Any, rules: Any, states: Any, sinks: Any) -> An
     fresh = np.zeros(1, STATE)
     everything = np.zeros(0, np.bool_)
     log = np.empty(max(1024, len(records) // 16) + ROOM, ROW)
-    n = 0
+    n = np.int64(0)
     for d in range(len(bounds) - 1):
         lo, hi = bounds[d], bounds[d + 1]
         states[0] = fresh[0]
@@ -246,7 +248,7 @@ def _build(bounds: Any, records: Any, rules: Any, states: Any, sinks: Any) -> An
         i, was = lo, n
         while i < hi:
             # In order of arrival nothing is ever taken back: one pass, straight to the log.
-            i, n = run(s, rule, out, records, lo, i, hi, everything, NONE, log, n)
+            i, n = run(s, rule, out, records, lo, i, hi, everything, np.int64(NONE), log, n)
             if n > len(log) - ROOM:
                 log = grown(log, n)
             elif i < hi:

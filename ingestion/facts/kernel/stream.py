@@ -48,10 +48,11 @@ def _say(said: Any, m: Any, row: Any) -> None:
     said[min(at, SLOTS - 1)] = row
 
 
-@njit()
+@njit(inline="always")
 def _move(m: Any, old: Any, kept: Any, said: Any, count: int, rule: Any, out: Any, known: Any, spare: Any) -> None:
     """Take the older state over its ``count`` oldest kept records, which are then forgotten."""
-    _, n = run(old, rule, out, kept, 0, 0, count, known, 0, spare, 0)
+    none = np.int64(0)
+    _, n = run(old, rule, out, kept, none, none, count, known, none, spare, none)
     for i in range(n):
         _say(said, m, spare[i])
     for i in range(count, m.kept):
@@ -128,10 +129,11 @@ def feed(
     known = np.zeros(0, np.bool_)
     scratch = len(now) - 1
     touched = 0
+    none = np.int64(0)
     for i in range(len(records)):
         d = records[i].device
         touched ^= _touch(now[d]) ^ kept[d, meta[d].kept % KEPT].t
-    n = 0
+    n = none
     waiting = 0
     for i in range(len(records)):
         r = records[i]
@@ -147,7 +149,7 @@ def feed(
             m.held = True
             waiting += 1
             continue
-        at = m.kept
+        at = np.int64(m.kept)
         if at > 0 and kept[d, at - 1].t >= r.t:
             at = _place(kept[d], m.kept, r)
             if at < 0:
@@ -160,7 +162,7 @@ def feed(
         if r.stated:
             m.stated = min(m.stated, r.recv)
         if m.kept == KEPT:
-            count = min(STEP, at)
+            count = min(np.int64(STEP), at)
             if count == 0:
                 m.held = True
                 waiting += 1
@@ -175,16 +177,17 @@ def feed(
                 log = grown(log, n)
             _, n = run(now[d], rule, out, kept[d], at, at, at + 1, known, r.recv, log, n)
             if quiet:
-                n = 0
+                n = none
             continue
         now[scratch] = old[d]
-        _, before = run(now[scratch], rule, out, kept[d], 0, 0, m.kept, known, r.recv, spare[0], 0)
+        _, before = run(now[scratch], rule, out, kept[d], none, none, np.int64(m.kept), known, r.recv, spare[0], none)
         _put(kept[d], m, at, r)
         for j in range(m.said):
             spare[1, j] = said[d, j]
         now[d] = old[d]
-        _, after = run(now[d], rule, out, kept[d], 0, 0, m.kept, known, r.recv, spare[1], m.said)
-        log, n = difference(spare[0], before, spare[1], m.said, after, r.recv, log, n)
+        said_n = np.int64(m.said)
+        _, after = run(now[d], rule, out, kept[d], none, none, np.int64(m.kept), known, r.recv, spare[1], said_n)
+        log, n = difference(spare[0], before, spare[1], said_n, after, r.recv, log, n)
         if quiet:
-            n = 0
+            n = none
     return log, n, waiting, touched
