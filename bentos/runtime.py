@@ -208,11 +208,15 @@ class Runtime:
     def stands_back(self) -> bool:
         """Whether others had better answer: this worker cannot yet, and another of its server can, or it has not tried.
 
-        A store that is stuck while it is opened is waited for ``_STUCK_S``: then it is said why nothing is answered.
+        A store that is stuck while it is opened, and tokens that cannot be read, are waited for ``_STUCK_S``: then it is
+        said why nothing is answered. Siblings tell of their model, not whether they know the tokens.
         """
         if self.readiness().ready:
             return False
-        tried = self._looked or time.monotonic() - self._began > _STUCK_S
+        stuck = time.monotonic() - self._began > _STUCK_S
+        if stuck and self._watch.current is not None:
+            return False  # what is missing (tokens) its siblings may miss too, and each would wait for the other
+        tried = self._looked or stuck
         return not tried or any(worker.model_tag is not None for worker in siblings(self._status_dir))
 
     def _waits(self) -> str | None:

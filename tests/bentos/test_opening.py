@@ -13,12 +13,14 @@ from prometheus_client import CollectorRegistry
 
 from bentos import runtime
 from bentos.config import ServingConfig
+from bentos.gatekeeper import OPEN, Gatekeeper, build_gatekeeper, refresh
 from bentos.launch import start_server
 from bentos.metrics import Metrics
 from bentos.opening import LOOK_S, Opening
 from bentos.ports import FeatureSource
 from bentos.runtime import Runtime
 from parked.clock import fixed_clock
+from parked.gatekeeper import UNREAD
 from parked.settings import Settings
 from parked.worker_status import WorkerStatus, process_started, workers_dir, write_status
 from tests.bentos.fakes import NOW, FakeLabels, FakeSource, answering, publish, settings_in, until, write_model
@@ -43,7 +45,9 @@ def test_a_killed_workers_successor_turns_nobody_away_whom_its_sibling_answers(t
         assert load.seen.refused == 0
 
 
-def worker(settings: Settings, source: Callable[[], FeatureSource] = FakeSource) -> Runtime:
+def worker(
+    settings: Settings, source: Callable[[], FeatureSource] = FakeSource, gatekeeper: Gatekeeper = OPEN
+) -> Runtime:
     return Runtime(
         settings,
         ServingConfig(),
@@ -51,6 +55,7 @@ def worker(settings: Settings, source: Callable[[], FeatureSource] = FakeSource)
         metrics=Metrics(CollectorRegistry()),
         open_source=source,
         labels=FakeLabels(),
+        gatekeeper=gatekeeper,
     )
 
 
@@ -91,6 +96,27 @@ def test_nobody_stands_back_for_ever_where_the_store_is_stuck_while_it_is_opened
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = worker(settings_in(tmp_path))
+    assert one.stands_back()
+    monkeypatch.setattr(runtime, "_STUCK_S", 0.0)
+    assert not one.stands_back()
+
+
+def test_two_workers_that_cannot_read_the_tokens_do_not_stand_back_for_each_other_for_ever(
+    tmp_path: Path, other: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_in(tmp_path)
+    publish(settings, write_model(settings, "v1"), 1)
+    database = tmp_path / "ops.db"
+    database.write_bytes(b"no database, and long enough to be seen as none" * 100)
+    locked = build_gatekeeper(
+        Settings(home=tmp_path, database_url=f"sqlite:///{database}"), ServingConfig(auth="tokens"), fixed_clock(NOW)
+    )
+    one = worker(settings, gatekeeper=locked)
+    refresh(locked)
+    one.tick()
+    assert one.readiness().reasons == (UNREAD,)
+    monkeypatch.setattr(os, "getppid", os.getpid)
+    sibling(settings, other, "parking:v1")  # it has the model, as this one, and as this one no tokens
     assert one.stands_back()
     monkeypatch.setattr(runtime, "_STUCK_S", 0.0)
     assert not one.stands_back()
