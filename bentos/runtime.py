@@ -208,8 +208,8 @@ class Runtime:
     def stands_back(self) -> bool:
         """Whether others had better answer: this worker cannot yet, and another of its server can, or it has not tried.
 
-        A store that is stuck while it is opened, and tokens that cannot be read, are waited for ``_STUCK_S``: then it is
-        said why nothing is answered. Siblings tell of their model, not whether they know the tokens.
+        A store that is stuck while it is opened, and tokens that cannot be read, are waited for ``_STUCK_S``: then it
+        is said why nothing is answered. Siblings tell of their model, not whether they know the tokens.
         """
         if self.readiness().ready:
             return False

@@ -27,6 +27,7 @@ from bentos.messages import (
     WhereParkedRequest,
 )
 from bentos.messages_explain import CorrectAnswer, CorrectRequest, ExplainAnswer, ExplainRequest
+from bentos.metric_room import take_room
 from bentos.open_files import raise_limit
 from bentos.opening import Opening
 from bentos.short_way import ShortWay
@@ -55,6 +56,7 @@ class Fronted(bentoml.Service):  # type: ignore[misc]
     def to_asgi(self, is_main: bool = True) -> App:
         """The worker's ASGI app."""
         raise_limit()
+        take_room()  # BentoML's own counts begin with its app
         door = Door(super().to_asgi(is_main), worker=_worker)
         short = ShortWay(SHORT, door.at_once, head_s=_CONFIG.timeout_s)
         opening = Opening(_stands_back) if _CONFIG.workers > 1 else None

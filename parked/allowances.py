@@ -34,6 +34,8 @@ class Allowances:
         self._file = path.open("a+b")
         if os.fstat(self._file.fileno()).st_size < _BYTES:
             self._file.truncate(_BYTES)
+        # A hole that is written to while the disk is full is no error but SIGBUS: its room is taken here, or refused.
+        os.posix_fallocate(self._file.fileno(), 0, _BYTES)
         mapped = memoryview(mmap.mmap(self._file.fileno(), _BYTES))
         self._keys = mapped.cast("Q")
         self._values: MutableSequence[float] = mapped.cast("d")  # type: ignore[assignment]

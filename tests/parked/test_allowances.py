@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parked import allowances
-from parked.allowances import Allowances
+from parked.allowances import SLOTS, Allowances
 from parked.tokens import Bucket
 
 
@@ -72,3 +72,11 @@ def test_tokens_beyond_the_slots_are_limited_too(tmp_path: Path) -> None:
         shared._keys[word] = 1
     values, index = shared.of("one too many", 3.0, 1.0)
     assert (values, index) == ([3.0, 1.0], 0)
+
+
+def test_the_slots_have_their_room_on_the_disk_from_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "shared.bin"
+    with file.open("wb") as before:  # as it was made once, with holes: full disk and a token's first request, SIGBUS
+        before.truncate(SLOTS * 24)
+    Allowances(file)
+    assert file.stat().st_blocks * 512 >= SLOTS * 24
