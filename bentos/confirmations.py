@@ -6,14 +6,18 @@ import threading
 from datetime import datetime
 
 import pyarrow as pa
+import structlog
 from sqlalchemy import Engine, select
+from sqlalchemy.exc import DatabaseError
 
-from bentos.ports import Confirmation
-from parked.errors import ConflictError
+from bentos.ports import Confirmation, NotReadyError
+from parked.errors import ConflictError, SettingError
 from parked.opsdb.engine import open_database, transaction
 from parked.opsdb.labels import add_labels
 from parked.opsdb.tables import Label
 from parked.schemas import LABELS
+
+log = structlog.get_logger(__name__)
 
 PERSON_WEIGHT = 1.0
 """A person's word is the unit that other sources' weights are measured against."""
@@ -34,7 +38,19 @@ class LabelStore:
                 self._engine = open_database(self._url)
 
     def add(self, confirmation: Confirmation, known_at: datetime) -> bool:
-        """Store it; False where it is stored already. Raises ConflictError where its key holds something else."""
+        """Store it; False where it is stored already.
+
+        Raises ConflictError where its key holds something else, NotReadyError where the database takes nothing now
+        (a full disk, another's lock, a damaged file).
+        """
+        try:
+            return self._add(confirmation, known_at)
+        except (SettingError, DatabaseError) as error:
+            # What the database says may hold its address and the label: it is for the log, by its kind alone.
+            log.error("label_not_stored", error=type(error).__name__)
+            raise NotReadyError("labels cannot be stored now; ask again later") from None
+
+    def _add(self, confirmation: Confirmation, known_at: datetime) -> bool:
         self.prepare()
         assert self._engine is not None
         row = {

@@ -31,6 +31,7 @@ from bentos.metric_room import take_room
 from bentos.open_files import raise_limit
 from bentos.opening import Opening
 from bentos.short_way import ShortWay
+from bentos.unfailing import log_without_failing
 from parked.tokens import EVERYTHING
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Fronted(bentoml.Service):  # type: ignore[misc]
     def to_asgi(self, is_main: bool = True) -> App:
         """The worker's ASGI app."""
         raise_limit()
+        log_without_failing()
         take_room()  # BentoML's own counts begin with its app
         door = Door(super().to_asgi(is_main), worker=_worker)
         short = ShortWay(SHORT, door.at_once, head_s=_CONFIG.timeout_s)
