@@ -25,6 +25,8 @@ Places = npt.NDArray[np.int64]
 """int64 [devices]: where in an array the next record of each device code goes; moved on with every record."""
 _NOWHERE: Final[Places] = np.zeros(0, np.int64)
 """No places: records go one after another."""
+_NEW: Final = -2
+"""Instead of a device's code, until a row has it."""
 
 
 @dataclass(frozen=True)
@@ -125,10 +127,14 @@ class Taker:
         """Codes of device ids, int32; -1 where there is none."""
         words, rows = _codes(column)
         if self._last is None or not self._last[0].equals(words):
-            texts = words.to_pylist()
-            codes = [self.codes.setdefault(text, len(self.codes)) if text else -1 for text in texts]
-            self._last = words, np.array([*codes, -1], np.int32)
-        return np.take(self._last[1], rows, mode="wrap")  # -1 is the last one's place
+            self._last = words, np.array([*[_NEW] * len(words), -1], np.int32)
+        codes = self._last[1]
+        seen = np.zeros(len(codes), bool)
+        seen[rows] = True  # a dictionary may have words that no row has: all those of the file, perhaps
+        new = np.flatnonzero(seen & (codes == _NEW))
+        texts = words.take(pa.array(new)).to_pylist()
+        codes[new] = [self.codes.setdefault(text, len(self.codes)) if text else -1 for text in texts]
+        return np.take(codes, rows, mode="wrap")  # -1 is the last one's place
 
     def restart(self, codes: Mapping[str, int]) -> None:
         """Go on with these codes."""

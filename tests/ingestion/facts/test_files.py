@@ -79,6 +79,22 @@ def test_a_column_of_columns_before_the_device_ids_is_not_taken_for_them(
     assert build(mixed.add_column(0, "app", app), rows=700) == whole
 
 
+@pytest.mark.parametrize("in_order", [True, False])
+def test_a_dictionary_may_name_devices_that_a_row_group_or_the_file_does_not_have(
+    monkeypatch: pytest.MonkeyPatch, tables: tuple[pa.Table, pa.Table], tmp_path: Path, in_order: bool
+) -> None:
+    """Row groups cut from one table (a column of categories, say) each have the dictionary of all of it."""
+    monkeypatch.setattr(ranges, "RANGE", 300)
+    table = tables[0].sort_by("device_id") if in_order else shuffled(tables[0])
+    words = pa.array(["a phone of nobody", *pc.unique(table["device_id"]).to_pylist(), "zz", "zzz"])
+    ids = pa.DictionaryArray.from_arrays(pc.index_in(table["device_id"], words).combine_chunks(), words)
+    source, out = tmp_path / "fixes.parquet", tmp_path / "facts.parquet"
+    pq.write_table(table.set_column(0, "device_id", ids), source, row_group_size=200)
+    built = build_file(source, None, out, RULES, workers=3)
+    assert pq.read_table(out).equals(build_facts(tables[0], None, RULES))
+    assert built.devices == 9
+
+
 @pytest.mark.parametrize("encoded", [False, True])
 @pytest.mark.parametrize("in_memory", [0, 10**9])
 def test_device_ids_that_are_numbers_are_their_texts(
