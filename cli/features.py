@@ -207,14 +207,14 @@ def _entities(path: Path) -> pd.DataFrame:
     import pandas as pd
     import pyarrow as pa
 
-    from parked.errors import InputError
+    from parked.errors import InputError, first_line
 
     try:
         frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file", mend="check the path") from None
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise InputError(f"{path}: unreadable ({str(error).splitlines()[0]})", mend="give CSV or Parquet") from None
+        raise InputError(f"{path}: unreadable ({first_line(error)})", mend="give CSV or Parquet") from None
     if "event_timestamp" not in frame.columns:
         raise InputError(f"{path}: no column event_timestamp", mend="give the decision moment of each row, UTC")
     try:

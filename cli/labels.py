@@ -118,16 +118,14 @@ def _moment(text: str) -> datetime:
 
 
 def _read(path: Path) -> pa.Table:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from parked.errors import InputError
+    from parked.errors import InputError, first_line
+    from parked.files import PARQUET_DAMAGE
 
     try:
         return pq.ParquetFile(path).read()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file", mend="check the path") from None
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(
-            f"{path}: not readable as Parquet ({str(error).splitlines()[0]})", mend="write it again"
-        ) from None
+    except PARQUET_DAMAGE as error:
+        raise InputError(f"{path}: not readable as Parquet ({first_line(error)})", mend="write it again") from None

@@ -17,7 +17,7 @@ from cli.score import score
 from cli.serve import package, serve
 from cli.simulate import simulate
 from cli.train import evaluate, publish, rollback, train
-from parked.errors import InputError, ParkedError
+from parked.errors import InputError, ParkedError, first_line
 from parked.names import shown
 
 app = typer.Typer(
@@ -71,7 +71,7 @@ def main() -> None:
         sys.exit(2)
     except OSError as error:  # a path that cannot be read or written: the user's to mend
         where = f"{error.filename}: " if error.filename else ""
-        reason = error.strerror or str(error).splitlines()[0]
+        reason = error.strerror or first_line(error)
         sys.stderr.write(f"parked: {where}{reason}; check the path and its permissions\n")
         sys.exit(2)
 

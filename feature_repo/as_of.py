@@ -23,7 +23,7 @@ from feature_repo.as_of_kernel import newest_at
 from feature_repo.asked import ASKED, ASKED_INPUTS, ask
 from feature_repo.declare import KEYS
 from feature_repo.services import SERVICES, service_dtypes
-from parked.errors import InputError
+from parked.errors import InputError, first_line
 from parked.schemas import TIME
 
 AVAILABLE: Final = "available_at"
@@ -95,8 +95,8 @@ class InFile:
         try:
             yield
         except (OSError, pa.ArrowException, duckdb.Error) as error:
-            why = str(error).splitlines()[0]
-            raise InputError(f"{self._path}: unreadable ({why})", mend="run `parked features build` again") from None
+            said = f"{self._path}: unreadable ({first_line(error)})"
+            raise InputError(said, mend="run `parked features build` again") from None
 
 
 def known_at(moments: pa.Table, snapshots: Mapping[str, Snapshots], service: str) -> dict[str, pa.ChunkedArray]:

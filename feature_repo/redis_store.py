@@ -27,7 +27,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from feature_repo.redis_address import place_of
-from parked.errors import SettingError
+from parked.errors import SettingError, first_line
 
 Data = list[tuple[EntityKey, dict[str, Value], datetime, datetime | None]]
 _AT_ONCE = 1_000
@@ -129,6 +129,6 @@ def _answering(connection: str) -> Iterator[None]:
     except RedisError as error:
         place = place_of(connection)
         raise SettingError(
-            f"PARKED_REDIS_CONNECTION: {place} does not serve ({str(error).splitlines()[0]})",
+            f"PARKED_REDIS_CONNECTION: {place} does not serve ({first_line(error)})",
             mend="start the Redis server or correct the setting",
         ) from None

@@ -24,7 +24,7 @@ from monitoring.report import ReportError, make_report
 from monitoring.triggers import Action, Decision, Outcome, decide
 from monitoring.windows import Window
 from parked.clock import Clock
-from parked.errors import ConflictError, ParkedError
+from parked.errors import ConflictError, ParkedError, first_line
 from parked.settings import Settings
 from training.ports import Progress, Sources, silent
 
@@ -226,8 +226,7 @@ class _Run:
             return
         action: Action = self.decision.action if self.decision else "none"
         so_far = f"{self.decision.why}; " if self.decision else ""
-        what = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        self.end(action, "failed", None, f"{so_far}broke: {type(error).__name__}: {what}")
+        self.end(action, "failed", None, f"{so_far}broke: {type(error).__name__}: {first_line(error)}")
 
     def _kept(self, path: Path | None) -> str | None:
         return str(path.relative_to(self.settings.home)) if path else None

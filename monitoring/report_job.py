@@ -31,6 +31,7 @@ import numpy as np
 import pandas as pd
 
 from monitoring.statistics import js_distance, ks_distance
+from parked.errors import first_line
 from parked.files import write_text
 
 METHOD_NUMBERS = "parked_ks"
@@ -53,8 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         document |= {"columns": spec["columns"], "evidently": json.loads(snapshot.json())}
         write_text(given.json, json.dumps(without_nan(document), indent=1, allow_nan=False) + "\n")
     except Exception as error:  # whatever Evidently trips over must come back as one line, not as a traceback
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        sys.stderr.write(f"{type(error).__name__}: {first}\n")
+        sys.stderr.write(f"{type(error).__name__}: {first_line(error)}\n")
         return 1
     return 0
 

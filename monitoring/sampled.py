@@ -11,7 +11,7 @@ import duckdb
 import pyarrow.compute as pc
 
 from monitoring.windows import Window
-from parked.errors import InputError
+from parked.errors import InputError, first_line
 from parked.predictions import parts, read_predictions
 
 
@@ -49,9 +49,8 @@ def sample_answers(folder: Path, window: Window | None, most: int, rules: str) -
             asked = {"parts": str(folder / "**" / "*.parquet"), "start": start, "end": end, "rules": rules}
             chosen = connection.execute(_CHOOSE, {**asked, "most": most}).fetchall()
         except (duckdb.BinderException, duckdb.InvalidInputException, duckdb.IOException) as error:
-            said = str(error).splitlines()[0]
             raise InputError(
-                f"{folder}: unreadable prediction log ({said})", mend="remove or restore the part"
+                f"{folder}: unreadable prediction log ({first_line(error)})", mend="remove or restore the part"
             ) from None
     wanted = set(chosen)
     rows = read_predictions(folder, [answer for answer, _ in chosen])

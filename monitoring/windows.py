@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from parked.clock import to_us
-from parked.errors import InputError
+from parked.errors import InputError, first_line
 from parked.predictions import FED
 from parked.schemas import PREDICTIONS
 
@@ -143,10 +143,8 @@ def read_windows(folder: Path, windows: Sequence[Window], question: Question) ->
             ).to_arrow_table()
         except (duckdb.BinderException, duckdb.InvalidInputException, duckdb.IOException) as error:
             wanted = ", ".join(PREDICTIONS.names)
-            first = str(error).splitlines()[0]
-            raise InputError(
-                f"{folder}: unreadable prediction log ({first})", mend=f"its parts must be Parquet with {wanted}"
-            ) from None
+            said = f"{folder}: unreadable prediction log ({first_line(error)})"
+            raise InputError(said, mend=f"its parts must be Parquet with {wanted}") from None
     frame = _frame(table, question)
     logged = {int(index): (int(rows), int(bad)) for index, rows, bad in counts}
     parts = {index: part.drop(columns="window").reset_index(drop=True) for index, part in frame.groupby("window")}

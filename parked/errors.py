@@ -51,3 +51,12 @@ class ConflictError(UserError):
 
 class InternalError(ParkedError):
     """A broken invariant or a damaged store: ours to mend, not the user's."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says; its type's name where it says nothing.
+
+    >>> first_line(ValueError("no magic bytes\\nin 12 bytes")), first_line(ValueError())
+    ('no magic bytes', 'ValueError')
+    """
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

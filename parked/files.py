@@ -12,7 +12,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from parked.errors import InputError
+from parked.errors import InputError, first_line
 
 PARQUET_DAMAGE: Final = (pa.ArrowException, OSError, ValueError, LookupError, NotImplementedError)
 """What pyarrow raises on a damaged Parquet file: nearly anything."""
@@ -20,8 +20,7 @@ PARQUET_DAMAGE: Final = (pa.ArrowException, OSError, ValueError, LookupError, No
 
 def unreadable(path: Path, what: str, error: Exception) -> InputError:
     """One line for a file of ``what`` that is no readable Parquet; to be raised."""
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return InputError(f"{path}: not a readable Parquet file ({reason})", mend=f"give {what} as Parquet")
+    return InputError(f"{path}: not a readable Parquet file ({first_line(error)})", mend=f"give {what} as Parquet")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from ingestion.facts.kernel.stream import META
 from ingestion.facts.kernel.types import RECORD, ROW, STATE
 from ingestion.facts.rules import Rules
 from ingestion.facts.stream import History, StopStream
-from parked.errors import ConflictError, InputError
+from parked.errors import ConflictError, InputError, first_line
 from parked.files import atomic_path
 
 _MAGIC: Final = b"parked-stream-1\n"
@@ -60,7 +60,7 @@ def load(path: Path, rules: Rules, history: History | None = None) -> tuple[Stop
     except FileNotFoundError:
         raise InputError(f"{path}: no such checkpoint", mend=_REBUILD) from None
     except (OSError, EOFError, ValueError, pa.ArrowInvalid) as error:
-        raise InputError(f"{path}: damaged checkpoint ({str(error).splitlines()[0]})", mend=_REBUILD) from None
+        raise InputError(f"{path}: damaged checkpoint ({first_line(error)})", mend=_REBUILD) from None
 
 
 def _read(source: Any, path: Path, rules: Rules, history: History | None) -> tuple[StopStream, int]:
@@ -76,12 +76,12 @@ def _read(source: Any, path: Path, rules: Rules, history: History | None) -> tup
     if take(len(_MAGIC)) != _MAGIC:
         raise EOFError("not a checkpoint")
     text = take(struct.unpack("<Q", take(8))[0])
-    head = json.loads(text)
+    engine, position, devices = _head(text)
     wanted = engine_id(rules)
-    if head["engine"] != wanted:
-        raise ConflictError(f"{path}: written by {head['engine']}, not {wanted}", mend=_REBUILD)
-    stream = StopStream(rules, history, room=max(1, len(head["devices"])))
-    for device in head["devices"]:
+    if engine != wanted:
+        raise ConflictError(f"{path}: written by {engine}, not {wanted}", mend=_REBUILD)
+    stream = StopStream(rules, history, room=max(1, len(devices)))
+    for device in devices:
         stream.code(device)
     check = zlib.crc32(text)
     for array in stream.arrays():
@@ -90,4 +90,13 @@ def _read(source: Any, path: Path, rules: Rules, history: History | None) -> tup
         array[...] = np.frombuffer(data, array.dtype).reshape(array.shape)
     if struct.unpack("<I", take(4))[0] != check:
         raise EOFError("checksum differs")
-    return stream, int(head["position"])
+    return stream, position
+
+
+def _head(text: bytes) -> tuple[str, int, list[str]]:
+    """What ``save`` wrote first: engine, position, devices. Raises ValueError where it is anything else."""
+    match json.loads(text):
+        case {"engine": str(engine), "position": int(position), "devices": list(devices)}:
+            if all(isinstance(device, str) for device in devices):
+                return engine, position, devices
+    raise ValueError("its head is not one")

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from ingestion.facts.stored import batches, pieces
 from ingestion.features.fold import check_columns, in_order
-from parked.errors import InputError
-from parked.files import check_once, check_regular
+from parked.errors import InputError, first_line
+from parked.files import PARQUET_DAMAGE, check_once, check_regular
 from parked.schemas import FACTS
 
 RANGE = 32_768
@@ -75,9 +75,8 @@ class InFile:
             self._file = pq.ParquetFile(path)
         except FileNotFoundError:
             raise InputError(f"{path}: no such file", mend="run `parked facts build`") from None
-        except (OSError, pa.ArrowException) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{path}: not a Parquet file ({reason})", mend="check the path") from None
+        except PARQUET_DAMAGE as error:
+            raise InputError(f"{path}: not a Parquet file ({first_line(error)})", mend="check the path") from None
         self._path = path
         self.rows: int = self._file.metadata.num_rows
         check_once(str(path), self._file.schema_arrow.names)

@@ -131,6 +131,22 @@ def test_facts_without_a_device_or_of_other_rules_are_refused(tmp_path: Path, fa
     assert not settings.home.exists()
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(OSError(), "OSError"), (IndexError("no such page\nof 3"), "no such page"), (NotImplementedError(), "NotImpl")],
+)
+def test_damage_of_any_kind_is_one_line_also_where_the_reader_says_nothing(
+    tmp_path: Path, facts: pa.Table, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    def opened(*_args: object) -> None:
+        raise error
+
+    path = saved(tmp_path / "facts.parquet", facts)
+    monkeypatch.setattr(revisions.pq, "ParquetFile", opened)
+    with pytest.raises(InputError, match=rf"facts\.parquet: not a Parquet file \({said}"):
+        InFile(path)
+
+
 def test_no_facts_give_empty_files(tmp_path: Path, facts: pa.Table) -> None:
     folded = fold_streamed(InTable(facts.slice(0, 0)), tmp_path)
     expected = write_snapshots(tmp_path / "whole", fold_facts(facts.slice(0, 0)))
