@@ -72,14 +72,17 @@ def write_table(target: Path, table: pa.Table, *, dictionary: Sequence[str] | No
 def least_and_greatest(file: pq.ParquetFile, column: str, group: int) -> tuple[str, str] | None:
     """Bounds of a text column's values in a row group, as the file's statistics tell them.
 
-    None where they tell none, or of numbers, which rise in another order than their texts. Raises ValueError where the
-    file has no such column.
+    None where they tell none, or bytes that are no text, or of numbers, which rise in another order than their texts.
+    Raises ValueError where the file has no such column.
     """
     leaves = [file.schema.column(i).path for i in range(len(file.schema))]  # of a struct, one for each of its fields
     told = file.metadata.row_group(group).column(leaves.index(column)).statistics
-    if not told or not told.has_min_max or not isinstance(told.min, str):
+    try:
+        if not told or not told.has_min_max or not isinstance(told.min, str):
+            return None
+        return told.min, told.max
+    except UnicodeDecodeError:
         return None
-    return told.min, told.max
 
 
 def sha256_of(path: Path) -> str:

@@ -105,6 +105,8 @@ class ParquetSource(Source):
                 left -= batch.num_rows
                 if left < 0:
                     raise ValueError(f"more rows than the {claimed} it says it holds")
+                for name in set(words).intersection(names):
+                    batch.column(name).validate(full=True)  # text in UTF-8
                 table = pa.Table.from_batches([batch])
                 at = table.schema.get_field_index("device_id")
                 yield table.set_column(at, "device_id", ids_as_text(table.column(at)))

@@ -129,6 +129,15 @@ def test_a_file_cut_off_in_the_middle_is_named_and_leaves_the_old_facts(tmp_path
     assert (tmp_path / "facts.parquet").read_bytes() == before
 
 
+def test_device_ids_that_are_no_utf_8_are_named(tmp_path: Path, tables: tuple[pa.Table, pa.Table]) -> None:
+    table = tables[0].slice(0, 50)
+    broken = pa.array([b"\xff\xfe"] * 50, pa.binary()).buffers()
+    ids = pa.StringArray.from_buffers(50, broken[1], broken[2])
+    pq.write_table(table.set_column(0, "device_id", ids), tmp_path / "fixes.parquet")
+    with pytest.raises(InputError, match=r"fixes\.parquet: not a readable Parquet file \(.*UTF8"):
+        build_file(tmp_path / "fixes.parquet", None, tmp_path / "facts.parquet", RULES)
+
+
 @pytest.mark.parametrize("link", [None, "symlink_to", "hardlink_to"])
 @pytest.mark.parametrize("which", ["fixes", "motion"])
 def test_facts_never_replace_what_they_are_made_from(
