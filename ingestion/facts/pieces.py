@@ -14,6 +14,7 @@ from ingestion.facts.ahead import in_order
 from ingestion.facts.buffers import Buffers
 from ingestion.facts.canonical import Records, Taker
 from ingestion.facts.sources import Progress, Source
+from parked.errors import InputError
 
 HEAD: Final = 32_768
 """Places kept free before a piece, for the records of its first device that came with the piece before."""
@@ -50,13 +51,20 @@ def pieces(
 ) -> Iterator[Piece]:
     """The records of a source that is ``by_device``, in pieces of ``rows`` rows, at least.
 
-    taker: counts what is refused, pieces have takers of their own; threads: that ``pool`` has.
+    taker: counts what is refused, pieces have takers of their own; threads: that ``pool`` has. Raises InputError where
+    the rows are in another order than is known of their groups (by statistics that are false).
     """
     groups = list(_together(source.sizes, rows))
     most = max((sum(source.sizes[g] for g in some) for some in groups), default=1)
     tasks = (partial(_read, source, some, taker.sibling(), progress, buffers) for some in groups)
+    greatest = ""
     for piece in in_order(tasks, pool, min(threads, AHEAD // max(1, most))):
         taker.count(piece.taker)
+        if piece.taker.codes:
+            if min(piece.taker.codes) < greatest:
+                said = f"{source.name}: the statistics of its row groups are not those of the device ids in them"
+                raise InputError(said, mend="write the file anew")
+            greatest = max(piece.taker.codes)
         yield piece
 
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingestion.facts import pieces, ranges
+from ingestion.facts import pieces, ranges, sources
 from ingestion.facts.ahead import in_order, one_ahead
 from ingestion.facts.build import build_facts
 from ingestion.facts.files import build_file
@@ -98,6 +98,20 @@ def test_a_group_that_cannot_be_read_is_the_error_whatever_was_read_ahead_of_it(
     with pytest.raises(InputError, match=r"fixes\.parquet"):
         build_file(source, None, out, RULES, workers=3)
     assert out.read_bytes() == before
+
+
+@pytest.mark.parametrize("with_motion", [False, True])
+def test_row_groups_whose_statistics_are_false_are_refused_and_cut_no_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fixes: pa.Table, with_motion: bool
+) -> None:
+    monkeypatch.setattr(ranges, "RANGE", 1)
+    monkeypatch.setattr(sources, "_ascending", lambda _: True)
+    paths = [tmp_path / name for name in ("fixes.parquet", "motion.parquet", "facts.parquet")]
+    pq.write_table(fixes.sort_by([("device_id", "descending")]), paths[0], row_group_size=100)
+    pq.write_table(world(5, devices=5)[1].sort_by("device_id"), paths[1])
+    with pytest.raises(InputError, match=r"fixes\.parquet: the statistics of its row groups are not"):
+        build_file(paths[0], paths[1] if with_motion else None, paths[2], RULES, workers=2)
+    assert not paths[2].exists()
 
 
 def test_tasks_are_under_way_ahead_and_what_they_return_keeps_their_order() -> None:
