@@ -17,7 +17,7 @@ import os
 import re
 import struct
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -49,8 +49,9 @@ def forget_dead(environment: Mapping[str, str] = os.environ) -> None:
     """
     folder = _folder(environment)
     if folder is not None:
-        with (folder / _LOCK).open("ab") as lock:
-            _forget(folder, lock.fileno())
+        with _lock_of(folder) as lock:
+            if lock is not None:
+                _forget(folder, lock)
 
 
 @contextlib.asynccontextmanager
@@ -62,12 +63,13 @@ async def reading(environment: Mapping[str, str] = os.environ) -> AsyncIterator[
         yield
         return
     _pass_over_empty()
-    with (folder / _LOCK).open("ab") as lock:
-        _forget(folder, lock.fileno())
-        for _ in range(int(_PATIENCE_S / _LOOK_S)):
-            if _locked(lock.fileno(), fcntl.LOCK_SH):
-                break
-            await asyncio.sleep(_LOOK_S)
+    with _lock_of(folder) as lock:
+        if lock is not None:
+            _forget(folder, lock)
+            for _ in range(int(_PATIENCE_S / _LOOK_S)):
+                if _locked(lock, fcntl.LOCK_SH):
+                    break
+                await asyncio.sleep(_LOOK_S)
         yield
 
 
@@ -89,6 +91,21 @@ def _pass_over_empty() -> None:
 def _folder(environment: Mapping[str, str]) -> Path | None:
     told = environment.get("PROMETHEUS_MULTIPROC_DIR")
     return Path(told) if told and Path(told).is_dir() else None
+
+
+@contextlib.contextmanager
+def _lock_of(folder: Path) -> Iterator[int | None]:
+    """The lock's descriptor; None where it cannot be had (no file can be made): then nobody adds up here."""
+    lock = None
+    try:
+        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        log.warning("metrics_not_locked", error=error.strerror)
+    try:
+        yield lock
+    finally:
+        if lock is not None:
+            os.close(lock)
 
 
 def _locked(lock: int, how: int) -> bool:
@@ -121,25 +138,41 @@ def _forget(folder: Path, lock: int) -> None:
 
 
 def _add_up(folder: Path, dead: Mapping[str, Sequence[Path]]) -> None:
-    """Write new sums aside, and then down what is to become of them and of the files they are made of."""
-    from prometheus_client.mmap_dict import MmapedDict  # not at import: BentoML says first where its files are
-
-    made: Any = MmapedDict  # untyped
+    """Write new sums aside, and then down what is to become of them and of the files they are made of. Raises OSError:
+    then there is no plan, and nothing becomes of them."""
     for kind, files in dead.items():
         sums: defaultdict[str, float] = defaultdict(float)
         for file in [folder / f"{kind}_{_ENDED}.db", *files]:
             for key, value in _values(file):
                 sums[key] += value
-        aside = folder / f"{kind}_{_ENDED}.new"
-        aside.unlink(missing_ok=True)
-        written = made(str(aside))
-        for key, value in sums.items():
-            written.write_value(key, value, 0.0)
-        written.close()
+        _write(folder / f"{kind}_{_ENDED}.new", _as_kept(sums))
     plan = {"kinds": sorted(dead), "gone": [file.name for files in dead.values() for file in files]}
     drawn = folder / f"{_PLAN}.new"
-    drawn.write_text(json.dumps(plan), encoding="utf-8")
+    _write(drawn, json.dumps(plan).encode())
     drawn.replace(folder / _PLAN)
+
+
+def _as_kept(sums: Mapping[str, float]) -> bytes:
+    """A file as prometheus_client's ``MmapedDict`` keeps one. Its own writer maps it: a full disk would be no error."""
+    entries = []
+    for key, value in sums.items():
+        encoded = key.encode()
+        padded = encoded + b" " * (8 - (len(encoded) + 4) % 8)
+        entries.append(struct.pack(f"i{len(padded)}sdd", len(encoded), padded, value, 0.0))
+    kept = b"".join(entries)
+    return struct.pack("i4x", 8 + len(kept)) + kept
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Write all of it to the disk. Raises OSError, and leaves no part of it where there is no room for it."""
+    try:
+        with file.open("wb") as written:
+            written.write(content)
+            written.flush()
+            os.fsync(written.fileno())
+    except OSError:
+        file.unlink(missing_ok=True)
+        raise
 
 
 def _carry_out(folder: Path) -> None:
