@@ -8,7 +8,7 @@ from datetime import datetime
 import pyarrow as pa
 import structlog
 from sqlalchemy import Engine, select
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, ProgrammingError
 
 from bentos.ports import Confirmation, NotReadyError
 from parked.errors import ConflictError, SettingError
@@ -32,7 +32,10 @@ class LabelStore:
         self._opening = threading.Lock()
 
     def prepare(self) -> None:
-        """Open the database (and migrate it, where it is new): seconds that no person should wait."""
+        """Open the database (and migrate it, where it is new): seconds that no person should wait.
+
+        Raises SettingError where it cannot be used, ConflictError where a newer program wrote it.
+        """
         with self._opening:
             if self._engine is None:
                 self._engine = open_database(self._url)
@@ -41,17 +44,23 @@ class LabelStore:
         """Store it; False where it is stored already.
 
         Raises ConflictError where its key holds something else, NotReadyError where the database takes nothing now
-        (a full disk, another's lock, a damaged file).
+        (a full disk, another's lock, a damaged file, a newer program's schema); what SQLAlchemy raises where the
+        statement itself is wrong, which is our mistake.
         """
         try:
+            self.prepare()
+        except (SettingError, ConflictError) as error:
+            # It names the database, which is for who runs it; the password is hidden.
+            raise _not_now(str(error)) from None
+        try:
             return self._add(confirmation, known_at)
-        except (SettingError, DatabaseError) as error:
-            # What the database says may hold its address and the label: it is for the log, by its kind alone.
-            log.error("label_not_stored", error=type(error).__name__)
-            raise NotReadyError("labels cannot be stored now; ask again later") from None
+        except (IntegrityError, ProgrammingError, DataError):
+            raise
+        except DatabaseError as error:
+            # What the database says may hold the label: it is for the log, by its code alone.
+            raise _not_now(_code(error)) from None
 
     def _add(self, confirmation: Confirmation, known_at: datetime) -> bool:
-        self.prepare()
         assert self._engine is not None
         row = {
             "device_id": confirmation.device_id,
@@ -76,3 +85,15 @@ class LabelStore:
             told = (confirmation.device_id, confirmation.at, confirmation.lat, confirmation.lon, confirmation.verdict)
             if (stored.device_id, stored.at, stored.lat, stored.lon, stored.verdict) != told:
                 raise ConflictError("this key was used for another confirmation", mend="choose a new key")
+
+
+def _not_now(why: str) -> NotReadyError:
+    """To be raised, once the log has ``why``."""
+    log.error("label_not_stored", error=why)
+    return NotReadyError("labels cannot be stored now; ask again later")
+
+
+def _code(error: DatabaseError) -> str:
+    """What a database calls its error, which holds no value: ``OperationalError SQLITE_FULL`` (or ``... 53100``)."""
+    codes = (getattr(error.orig, name, None) for name in ("sqlite_errorname", "sqlstate"))
+    return " ".join([type(error).__name__, *(code for code in codes if code)])

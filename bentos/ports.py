@@ -152,6 +152,7 @@ class LabelSink(Protocol):
     def add(self, confirmation: Confirmation, known_at: datetime) -> bool:
         """Store it; False where it is stored already.
 
-        Raises ConflictError where the key is stored with other content.
+        Raises ConflictError where the key is stored with other content (and for nothing else), NotReadyError where
+        nothing can be stored now.
         """
         ...

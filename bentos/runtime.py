@@ -27,7 +27,7 @@ from bentos.prediction_log import SETTLED, PredictionLog
 from bentos.scorer import Scorer, load_scorer, model_dir_of
 from bentos.store_watch import StoreWatch
 from parked.clock import Clock, to_us
-from parked.errors import InternalError, NotFoundError
+from parked.errors import InternalError, NotFoundError, UserError
 from parked.pointer import Pointer, published
 from parked.settings import Settings
 from parked.worker_status import (
@@ -155,8 +155,11 @@ class Runtime:
     def _prepare_labels(self) -> None:
         try:
             self._labels.prepare()
-        except Exception as error:  # the confirmation that needs it will say so
-            log.warning("label_store_not_open", error=type(error).__name__)
+        except Exception as error:  # the confirmation that needs it tries again
+            # A UserError is written for who runs the server; of others the text may hold anything.
+            log.warning(
+                "label_store_not_open", error=str(error) if isinstance(error, UserError) else type(error).__name__
+            )
 
     def _look(self) -> None:
         self._store.look()

@@ -23,7 +23,8 @@ def open_database(url: str) -> Engine:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite" and parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(parsed)
+        # A statement's values are places and names: no error's text has them, and so no log.
+        engine = create_engine(parsed, hide_parameters=True)
     except OSError as error:
         raise SettingError(f"PARKED_DATABASE_URL: {error}", mend="give a place that can be written to") from None
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:

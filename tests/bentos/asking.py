@@ -6,9 +6,11 @@ from typing import Any
 
 import httpx
 
+from bentos.logged import LoggedAnswer, LoggedCandidate
 from parked.opsdb.engine import open_database
 from parked.opsdb.labels import read_labels
 from tests.bentos.conftest import Served
+from tests.bentos.fakes import NOW
 
 
 def ask(client: httpx.Client, device_id: str = "phone-parked") -> dict[str, Any]:
@@ -29,3 +31,11 @@ def labels(served: Served, note: str) -> list[tuple[str, float, float, str]]:
 
 def code(reply: httpx.Response) -> tuple[int, str]:
     return reply.status_code, reply.json()["error"]["code"]
+
+
+class OneAnswer:
+    """An answer log that holds one answer of rules v1."""
+
+    def find(self, answer_id: str, _allows: object) -> LoggedAnswer:
+        candidate = LoggedCandidate("phone", "c", 0, 0.9, NOW, {})
+        return LoggedAnswer(answer_id, NOW, "parked", "parking:v1", 1, "v1", (candidate,))

@@ -6,13 +6,11 @@ import httpx
 import pytest
 
 from bentos.corrections import Corrections
-from bentos.logged import LoggedAnswer, LoggedCandidate
 from bentos.messages_explain import CorrectRequest
 from parked.errors import ConflictError
 from parked.tokens import EVERYTHING
-from tests.bentos.asking import ask, code, labels
+from tests.bentos.asking import OneAnswer, ask, code, labels
 from tests.bentos.conftest import Served
-from tests.bentos.fakes import NOW
 
 
 def test_a_wrong_answer_and_the_true_place_become_labels_once(served: Served, client: httpx.Client) -> None:
@@ -92,14 +90,6 @@ def test_what_a_client_chose_as_a_key_never_passes_for_a_correction(served: Serv
         ("not_parked", answer["spot"]["lat"], answer["spot"]["lon"], "2026-03-01 07:00:00"),
         ("parked", 48.2, 11.8, "2026-03-01 10:00:00"),
     ]
-
-
-class OneAnswer:
-    """An answer log that holds one answer of rules v1."""
-
-    def find(self, answer_id: str, _allows: object) -> LoggedAnswer:
-        candidate = LoggedCandidate("phone", "c", 0, 0.9, NOW, {})
-        return LoggedAnswer(answer_id, NOW, "parked", "parking:v1", 1, "v1", (candidate,))
 
 
 @pytest.mark.parametrize(("served", "says"), [("v2", "given by rules v1"), ("v1", "knows the answered spot no more")])
