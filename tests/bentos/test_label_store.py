@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import structlog
 from prometheus_client import CollectorRegistry
 from sqlalchemy.exc import IntegrityError
 from structlog.testing import capture_logs
@@ -20,6 +21,7 @@ from bentos.messages_explain import CorrectRequest
 from bentos.metrics import Metrics
 from bentos.ports import Confirmation, Namespace, NotReadyError, Spot
 from bentos.runtime import Runtime
+from bentos.unfailing import log_without_failing
 from parked.clock import fixed_clock
 from parked.tokens import EVERYTHING
 from tests.bentos.asking import OneAnswer
@@ -116,3 +118,19 @@ def test_a_statement_of_ours_that_is_wrong_is_a_500_whose_words_hold_no_value(tm
         error = as_http(raised.value, "/confirm")
     assert (error.status, error.code) == (500, "internal")
     assert told[0]["exc_info"] is raised.value
+
+
+def test_a_traceback_in_the_servers_log_has_no_local_variables(capsys: pytest.CaptureFixture[str]) -> None:
+    """structlog shows them where rich is installed: a request's place, a grant, a database's password."""
+    log_without_failing()
+    try:
+        place = "48." + "123"
+        raise RuntimeError("odd", place == "")
+    except RuntimeError as error:
+        as_http(error, "/confirm")
+    finally:
+        structlog.reset_defaults()
+    said = capsys.readouterr().out
+    assert "RuntimeError: ('odd', False)" in said
+    assert "in test_a_traceback_in_the_servers_log" in said
+    assert "48.123" not in said
