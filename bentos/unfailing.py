@@ -1,4 +1,4 @@
-"""The server's log: that it cannot be written (a full disk) costs its lines and no answer; tracebacks tell no values."""
+"""The server's log: not to be written (a full disk) costs its lines and no answer; tracebacks tell no values."""
 
 from __future__ import annotations
 
