@@ -40,13 +40,13 @@ from bentos.http import (
 from bentos.metric_files import reading
 from bentos.pool import Pool
 from bentos.refusals import sound_host
+from bentos.static_files import there_is
 
 TICK_S = 0.25
 """How often counts are carried over to the metrics and late requests looked for."""
 
 _OURS = ("/readyz", "/docs.json")
 _BENTOML_PATHS = ("/metrics", "/livez", "/healthz", "/schema.json", "/")
-_BENTOML_PREFIXES = ("/static_content/", "/assets/")
 _READS = ("GET", "HEAD")
 
 
@@ -72,7 +72,7 @@ class Door:
         headers: Headers = dict(scope["headers"])
         ident = request_id(headers)
         worker = self._worker()
-        bentomls = endpoint is None and (path in _BENTOML_PATHS or path.startswith(_BENTOML_PREFIXES))
+        bentomls = endpoint is None and (path in _BENTOML_PATHS or there_is(path))
         handshake = scope["method"] == "GET" and headers.get(b"upgrade", b"").lower() == b"websocket"
         if bentomls and scope["method"] in _READS and not handshake:
             if worker is not None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
+from _bentoml_impl.server import app
 from prometheus_client import generate_latest
 
 from bentos.door import Door
@@ -36,6 +39,20 @@ def test_the_clients_request_id_comes_back_or_one_is_made(make: Make) -> None:
     assert ident({"x-request-id": "abc-7"}, "/nowhere") == "abc-7"
     assert ident({"x-request-id": "abc-7"}, "/livez") == "abc-7"
     assert len({ident({}), ident({}), ident({"x-request-id": "two words"}), ident({"x-request-id": "x" * 129})}) == 4
+
+
+def test_of_bentomls_pages_only_what_is_there_is_asked_for(make: Make) -> None:
+    """BentoML keeps series of their own for each path that it is asked for, the missing too."""
+    world = make()
+    page = re.findall(r'"\.(/static_content/[^"]+)"', (Path(app.__file__).parent / "main-openapi.html").read_text())
+    assert len(page) > 5
+    for path in page:
+        assert asyncio.run(world.ask(path, method="GET"))[2] == b"bentoml"
+    for path in ("/static_content/", "/static_content/nope.css", "/static_content/../x", "/assets/nope.js"):
+        for method in ("GET", "POST"):
+            assert world.code(asyncio.run(world.ask(path, method=method))) == (404, "not_found")
+    told = generate_latest(world.registry).decode()
+    assert "static_content" not in told
 
 
 def test_a_body_that_does_not_arrive_in_time_is_408(make: Make) -> None:

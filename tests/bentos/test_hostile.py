@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -177,13 +178,18 @@ def test_other_paths_are_not_found(hostile: httpx.Client, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/static_content/nope", "/static_content/%2e%2e/x", "/assets/", "/static_content/%00"]
+    "path", ["/static_content/nope", "/static_content/%2e%2e/x", "/static_content/", "/assets/", "/static_content/%00"]
 )
-def test_what_bentoml_does_not_find_is_told_in_our_shape(hostile: httpx.Client, path: str) -> None:
+def test_what_bentomls_pages_do_not_have_is_told_in_our_shape_and_has_no_series(
+    hostile: httpx.Client, path: str
+) -> None:
     reply = hostile.get(path)
     assert refused(reply, 404) == "not_found"
     assert reply.headers["x-request-id"]
     assert hostile.head(path).status_code == 404
+    assert hostile.get("/static_content/index.css").status_code == 200
+    counted = re.findall(r'endpoint="(/static_content/[^"]*|/assets/[^"]*)"', hostile.get("/metrics").text)
+    assert set(counted) == {"/static_content/index.css"}
 
 
 SOCKET = {
