@@ -14,12 +14,14 @@ import mmap
 import os
 from collections.abc import MutableSequence
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 SLOTS: Final = 16_384
 """Tokens that share; those beyond are limited in each process for itself. 393 kB."""
 _WORDS: Final = 3
 _BYTES: Final = SLOTS * _WORDS * 8
+_BLOCK_BYTES: Final = 512
+"""What ``st_blocks`` counts, whatever the file system's blocks are."""
 
 State = tuple[MutableSequence[float], int]
 """Where a bucket keeps (left, at): a sequence and the index of the first."""
@@ -31,11 +33,9 @@ class Allowances:
     def __init__(self, path: Path) -> None:
         """Maps ``path``, made where it is not there. Raises OSError."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a+b")
-        if os.fstat(self._file.fileno()).st_size < _BYTES:
-            self._file.truncate(_BYTES)
-        # A hole that is written to while the disk is full is no error but SIGBUS: its room is taken here, or refused.
-        os.posix_fallocate(self._file.fileno(), 0, _BYTES)
+        # Not to append: the C library takes blocks by no such descriptor where the file system cannot (NFS before 4.2).
+        self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "r+b", buffering=0)
+        _take_room(self._file)
         mapped = memoryview(mmap.mmap(self._file.fileno(), _BYTES))
         self._keys = mapped.cast("Q")
         self._values: MutableSequence[float] = mapped.cast("d")  # type: ignore[assignment]
@@ -56,3 +56,24 @@ class Allowances:
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
         return [burst, at], 0
+
+
+def _take_room(file: IO[bytes]) -> None:
+    """Have ``file`` at its size, with its blocks: a hole that is written to while the disk is full is no error but
+    SIGBUS. Raises OSError, and leaves the file as long as it was.
+
+    By one process at a time, and only where blocks are missing: where the file system cannot, the C library writes a
+    byte into each block, which might be of a value that another process changes just then.
+    """
+    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        had = os.fstat(file.fileno())
+        if had.st_size >= _BYTES and had.st_blocks * _BLOCK_BYTES >= _BYTES:
+            return
+        try:
+            os.posix_fallocate(file.fileno(), 0, _BYTES)
+        except OSError:
+            file.truncate(had.st_size)  # what could be had of it
+            raise
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,3 +84,38 @@ def test_the_slots_have_their_room_on_the_disk_from_the_start(tmp_path: Path) ->
         before.truncate(SLOTS * 24)
     Allowances(file)
     assert file.stat().st_blocks * 512 >= SLOTS * 24
+
+
+def test_limits_are_shared_where_the_c_library_takes_the_blocks_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As glibc does where the file system cannot (NFS before 4.2): by no descriptor that appends, and it writes."""
+    file = tmp_path / "shared.bin"
+    taken = []
+
+    def emulated(fd: int, offset: int, length: int) -> None:
+        if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        with file.open("rb") as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody else does so meanwhile
+        os.pwrite(fd, bytes(length), offset)
+        taken.append(length)
+
+    monkeypatch.setattr(os, "posix_fallocate", emulated)
+    two_workers(file, 1.0, 5.0)[0].spend(4.5)
+    assert Bucket(1.0, 5.0, 0.0, Allowances(file).of("token", 5.0, 0.0)).wait_s(0.0) == 0.5
+    assert taken == [SLOTS * 24], "what has its blocks is not written to: another process uses it"
+
+
+def test_what_could_be_had_of_the_room_is_given_back_where_it_is_not_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(fd: int, offset: int, _length: int) -> None:
+        os.pwrite(fd, bytes(4096), offset)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    file = tmp_path / "shared.bin"
+    with pytest.raises(OSError, match="No space left"):
+        Allowances(file)
+    assert file.stat().st_size == 0
