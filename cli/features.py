@@ -205,15 +205,15 @@ def _shown(value: object) -> str:
 def _entities(path: Path) -> pd.DataFrame:
     """The entity rows of a file, ``event_timestamp`` aware UTC, ``asked_at_us`` that moment where not given."""
     import pandas as pd
-    import pyarrow as pa
 
     from parked.errors import InputError, first_line
+    from parked.files import PARQUET_DAMAGE
 
     try:
         frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file", mend="check the path") from None
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except PARQUET_DAMAGE as error:  # what pandas raises of CSV are ValueErrors
         raise InputError(f"{path}: unreadable ({first_line(error)})", mend="give CSV or Parquet") from None
     if "event_timestamp" not in frame.columns:
         raise InputError(f"{path}: no column event_timestamp", mend="give the decision moment of each row, UTC")

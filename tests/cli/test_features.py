@@ -163,3 +163,13 @@ def test_apply_says_what_changed(at_home):
 @pytest.mark.parametrize("command", ["build", "apply", "list", "get", "history"])
 def test_every_command_has_help_with_an_example(command):
     assert "Example: parked features" in run(command, "--help")
+
+
+@pytest.mark.parametrize("error", [IndexError("no such page\nof 3"), NotImplementedError("no such page")])
+def test_history_says_in_a_line_that_a_file_is_damaged(at_home, tmp_path, monkeypatch, error):
+    def damaged(_path):
+        raise error
+
+    monkeypatch.setattr(pd, "read_parquet", damaged)
+    with pytest.raises(InputError, match=r"moments.parquet: unreadable \(no such page\); give CSV or Parquet"):
+        run("history", "--entities", str(tmp_path / "moments.parquet"), "--out", str(tmp_path / "out.parquet"))
