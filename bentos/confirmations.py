@@ -7,7 +7,8 @@ from datetime import datetime
 
 import pyarrow as pa
 import structlog
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, event, select
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, ProgrammingError
 
 from bentos.ports import Confirmation, NotReadyError
@@ -26,8 +27,11 @@ PERSON_WEIGHT = 1.0
 class LabelStore:
     """The ``LabelSink`` over the operations database."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, *, wait_s: float = 1.6) -> None:
+        """``wait_s``: how long a label waits for another's lock on SQLite. Less than who sent it waits for an answer:
+        the one thread of labels is then free for the next."""
         self._url = database_url
+        self._wait_ms = round(wait_s * 1000)
         self._engine: Engine | None = None
         self._opening = threading.Lock()
 
@@ -38,7 +42,14 @@ class LabelStore:
         """
         with self._opening:
             if self._engine is None:
-                self._engine = open_database(self._url)
+                engine = open_database(self._url)
+                if engine.dialect.name == "sqlite":
+                    engine.dispose()  # who migrates waits longer; from here on, each connection so long
+                    event.listen(engine, "connect", self._wait_less)
+                self._engine = engine
+
+    def _wait_less(self, connection: DBAPIConnection, _record: object) -> None:
+        connection.cursor().execute(f"PRAGMA busy_timeout={self._wait_ms}")
 
     def add(self, confirmation: Confirmation, known_at: datetime) -> bool:
         """Store it; False where it is stored already.

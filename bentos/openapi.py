@@ -58,7 +58,11 @@ ERRORS: Final[dict[int, tuple[str, str, str]]] = {
     ),
     500: ("internal", "our mistake, in the server's log", "the request failed; the server's log says why"),
     504: ("timeout", "the request took too long", "the request took too long; ask again"),
-    503: ("not_ready", "starting, overloaded, or the store is slow: ask again", "no model is published"),
+    503: (
+        "not_ready",
+        "starting, overloaded, the store is slow, or labels cannot be stored now: ask again",
+        "no model is published",
+    ),
 }
 """Status → a code, when it is given, an example's message. The one shape of all of them is ErrorAnswer."""
 

@@ -47,7 +47,7 @@ def build_runtime(config: ServingConfig) -> Runtime:
         clock=system_clock,
         metrics=Metrics(),
         open_source=open_source,
-        labels=LabelStore(settings.database),
+        labels=LabelStore(settings.database, wait_s=0.8 * config.timeout_s),  # who asks waits for 0.9
         seed=seed,
         gatekeeper=build_gatekeeper(settings, config, system_clock),
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import io
 import os
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -61,3 +63,25 @@ def test_a_line_that_the_disk_refuses_raises_nothing() -> None:
     there = io.StringIO()
     structlog.PrintLogger(Unfailing(there)).msg("a line")  # type: ignore[arg-type]
     assert there.getvalue() == "a line\n"
+
+
+STARTED = """
+from unittest.mock import Mock
+
+import bentoml
+import bentos.service as service
+
+done = []
+for name in ("raise_limit", "log_without_failing", "take_room"):
+    setattr(service, name, lambda name=name: done.append(name))
+bentoml.Service.to_asgi = lambda self, is_main=True: done.append("bentoml")
+service.Door = service.ShortWay = service.Drain = Mock()
+service.WhereYouParked.to_asgi()
+print(*done)
+"""
+
+
+def test_a_worker_is_ready_for_a_full_disk_before_bentoml_begins_its_app(tmp_path: Path) -> None:
+    there = os.environ | {"BENTOML_HOME": str(tmp_path / "bentoml"), "PARKED_HOME": str(tmp_path / "home")}
+    told = subprocess.run([sys.executable, "-c", STARTED], env=there, capture_output=True, text=True, timeout=120)
+    assert told.stdout.split() == ["raise_limit", "log_without_failing", "take_room", "bentoml"], told.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from bentos.endpoints import as_http
 from bentos.messages import ConfirmAnswer, ConfirmRequest
 from bentos.messages_explain import CorrectRequest
 from bentos.metrics import Metrics
+from bentos.openapi import ERRORS
 from bentos.ports import Confirmation, Namespace, NotReadyError, Spot
 from bentos.runtime import Runtime
 from bentos.unfailing import log_without_failing
@@ -134,3 +136,22 @@ def test_a_traceback_in_the_servers_log_has_no_local_variables(capsys: pytest.Ca
     assert "RuntimeError: ('odd', False)" in said
     assert "in test_a_traceback_in_the_servers_log" in said
     assert "48.123" not in said
+
+
+def test_anothers_lock_is_waited_for_no_longer_than_told(tmp_path: Path) -> None:
+    """The labels' one thread stood for 30 s behind it, long after who confirmed had been told 503."""
+    labels = LabelStore(at(tmp_path), wait_s=0.2)
+    labels.prepare()
+    other = sqlite3.connect(tmp_path / "ops.db")
+    other.execute("begin immediate")
+    began = time.monotonic()
+    with capture_logs() as told, pytest.raises(NotReadyError):
+        labels.add(TOLD, NOW)
+    assert 0.1 < time.monotonic() - began < 10
+    assert [line["error"] for line in told] == ["OperationalError SQLITE_BUSY"]
+    other.close()
+    assert labels.add(TOLD, NOW)
+
+
+def test_the_api_says_that_labels_may_be_a_503() -> None:
+    assert "labels cannot be stored now" in ERRORS[503][1]
