@@ -123,7 +123,7 @@ def batches(
 def opened(path: Path) -> pq.ParquetFile:
     """A log file. Raises InputError where it is absent or damaged."""
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(path, pre_buffer=False)  # it would keep all that it has read
     except FileNotFoundError:
         raise InputError(f"{path}: no such facts file", mend="check the path") from None
     except PARQUET_DAMAGE as error:

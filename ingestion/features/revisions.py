@@ -72,7 +72,7 @@ class InFile:
         """Raises InputError where it is missing, no Parquet file, or lacks a column. Reading raises it for damage."""
         check_regular(path)
         try:
-            self._file = pq.ParquetFile(path)
+            self._file = pq.ParquetFile(path, pre_buffer=False)  # it would keep all that it has read
         except FileNotFoundError:
             raise InputError(f"{path}: no such file", mend="run `parked facts build`") from None
         except PARQUET_DAMAGE as error:
