@@ -21,12 +21,18 @@ class Buffers:
         self._free: list[Records] = []
         self._lock = Lock()
 
+    def __len__(self) -> int:
+        """How many arrays nobody uses."""
+        return len(self._free)
+
     def take(self, size: int) -> Records:
         """An array of ``size`` records of any content."""
         with self._lock:
             for i, buffer in enumerate(self._free):
                 if len(buffer) >= size:
                     return self._free.pop(i)[:size]
+            if self._free:  # the new one takes the place of one that is too small
+                self._free.pop(0)
         return np.empty(max(size, LEAST), RECORD)[:size]
 
     def give(self, records: Records) -> None:

@@ -37,13 +37,15 @@ class Piece:
         """The records; none if no row could be used."""
         return self.room[HEAD : self.end]
 
-    def after(self, parts: Sequence[Records]) -> Records:
-        """``parts`` and then the records, one after another."""
-        begin = HEAD - sum(map(len, parts))
-        if begin < 0:
-            return np.concatenate([*parts, self.records])
-        np.concatenate(parts, out=self.room[begin:HEAD])
-        return self.room[begin : self.end]
+    def after(self, parts: Sequence[Records], buffers: Buffers) -> Records:
+        """``parts`` and then the records, one after another; where they do not fit, the room is given back."""
+        before = sum(map(len, parts))
+        if before <= HEAD:
+            np.concatenate(parts, out=self.room[HEAD - before : HEAD])
+            return self.room[HEAD - before : self.end]
+        together = np.concatenate([*parts, self.records], out=buffers.take(before + len(self.records)))
+        buffers.give(self.room)
+        return together
 
 
 def pieces(
@@ -56,7 +58,7 @@ def pieces(
     """
     groups = list(_together(source.sizes, rows))
     most = max((sum(source.sizes[g] for g in some) for some in groups), default=1)
-    tasks = (partial(_read, source, some, taker.sibling(), progress, buffers) for some in groups)
+    tasks = (partial(_read, source, some, taker.sibling(), progress, buffers, most) for some in groups)
     greatest = ""
     for piece in in_order(tasks, pool, min(threads, AHEAD // max(1, most))):
         taker.count(piece.taker)
@@ -78,8 +80,8 @@ def _together(sizes: Sequence[int], rows: int) -> Iterator[range]:
             begin, held = i + 1, 0
 
 
-def _read(source: Source, groups: range, taker: Taker, progress: Progress, buffers: Buffers) -> Piece:
-    room = buffers.take(HEAD + sum(source.sizes[group] for group in groups))
+def _read(source: Source, groups: range, taker: Taker, progress: Progress, buffers: Buffers, most: int) -> Piece:
+    room = buffers.take(HEAD + most)
     end = HEAD
     for group in groups:
         for part in source.records(taker, progress, group, room[end:]):

@@ -40,7 +40,7 @@ def ranges(
 ) -> Iterator[Part]:
     """Canonical records of all devices in ascending ranges; ``refused`` is filled with the rows that cannot be used.
 
-    Depends on the rows only, not on their order: a range is cut where RANGE records are full. Rows in no order, up to
+    A range has RANGE records, or more; a device is in one. Rows in no order, up to
     ``in_memory`` (40 bytes each), are ordered there; more go through temporary files in ``scratch``. Who is done with a
     range may give its records back. ``pool`` (of so many ``threads``) reads ahead; ``progress`` is called in them.
     """
@@ -81,7 +81,7 @@ def _alone(read: Iterable[Piece], buffers: Buffers) -> Iterator[Part]:
             code = codes.setdefault(newest, len(codes))
             for part in held:
                 part["device"] = code
-            records = piece.after(held)
+            records = piece.after(held, buffers)
         going = records["device"] == codes[greatest]
         done = len(records) - int(np.count_nonzero(going))
         if not going[done:].all():

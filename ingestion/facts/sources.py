@@ -20,7 +20,6 @@ BATCH = 131_072
 """Rows read at once: their columns stay in the cache."""
 LARGEST_GROUP = 12_000_000
 """Rows of a group, at most, for a source to count as one in order of device: a group is read as one."""
-
 Progress = Callable[..., None]
 
 
@@ -77,13 +76,15 @@ class ParquetSource(Source):
         check_regular(path)
         try:
             self._file = pa.OSFile(str(path))
-            file = pq.ParquetFile(self._file)
+            self._metadata = pq.read_metadata(self._file)
+            self._columns = self._metadata.schema.to_arrow_schema().names
+            self._words = [name for name in ("device_id", "activity") if name in self._columns]
+            file = self._reader()
         except FileNotFoundError:
             raise InputError(f"{path}: no such {what} file", mend="check the path") from None
         except PARQUET_DAMAGE as error:
             raise unreadable(path, what, error) from None
-        self.name, self.what, self._path, self._metadata = str(path), what, path, file.metadata
-        self._columns = file.schema_arrow.names
+        self.name, self.what, self._path = str(path), what, path
         check_columns(file.schema_arrow.empty_table(), self.schema, self.name)
         self.sizes = [int(file.metadata.row_group(i).num_rows) for i in range(file.metadata.num_row_groups)]
         self.rows = int(file.metadata.num_rows)
@@ -95,23 +96,25 @@ class ParquetSource(Source):
         Each call has a reader of its own, for they may be used in several threads.
         """
         names = [n for n in columns or [*self.schema.names, "as_if_live"] if n in self._columns]
-        words = [name for name in ("device_id", "activity") if name in self._columns]
         groups = None if group is None else [group]
         claimed = self.rows if group is None else self.sizes[group]
         left = claimed
         try:
-            file = pq.ParquetFile(self._file, metadata=self._metadata, read_dictionary=words)
-            for batch in file.iter_batches(BATCH, row_groups=groups, columns=names, use_threads=False):
+            for batch in self._reader().iter_batches(BATCH, row_groups=groups, columns=names, use_threads=False):
                 left -= batch.num_rows
                 if left < 0:
                     raise ValueError(f"more rows than the {claimed} it says it holds")
-                for name in set(words).intersection(names):
+                for name in set(self._words).intersection(names):
                     batch.column(name).validate(full=True)  # text in UTF-8
                 table = pa.Table.from_batches([batch])
                 at = table.schema.get_field_index("device_id")
                 yield table.set_column(at, "device_id", ids_as_text(table.column(at)))
         except PARQUET_DAMAGE as error:
             raise unreadable(self._path, self.what, error) from None
+
+    def _reader(self) -> pq.ParquetFile:
+        # Of what was read ahead it would keep all until it goes.
+        return pq.ParquetFile(self._file, metadata=self._metadata, read_dictionary=self._words, pre_buffer=False)
 
 
 def _ascending(file: pq.ParquetFile) -> bool:

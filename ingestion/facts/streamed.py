@@ -23,6 +23,8 @@ from ingestion.facts.writer import FactsWriter
 
 AT_ONCE: Final = 8
 """Ranges, at most, whose facts are made or wait to be written, however many threads: what they hold is bounded."""
+RECORDS_AT_ONCE: Final = 8_000_000
+"""Likewise their records (40 bytes each), by the largest row group; of one range there may be more."""
 
 
 @dataclass
@@ -78,7 +80,9 @@ def build_streamed(
         parts = ranges(
             sources, lag_s, scratch, progress, built.refused, buffers, pool, threads=threads, in_memory=in_memory
         )
-        made = in_order((partial(of, part) for part in parts), pool, min(threads, AT_ONCE))
+        largest = max((size for source in sources for size in source.sizes), default=1)
+        ahead = max(1, min(threads, AT_ONCE, RECORDS_AT_ONCE // max(1, largest)))
+        made = in_order((partial(of, part) for part in parts), pool, ahead)
         written: Future[None] | None = None
         for records, facts in made:
             built.count(records, facts)

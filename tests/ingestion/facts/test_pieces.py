@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from ingestion.facts import pieces, ranges, sources
 from ingestion.facts.ahead import in_order, one_ahead
+from ingestion.facts.buffers import LEAST, Buffers
 from ingestion.facts.build import build_facts
 from ingestion.facts.files import build_file
 from ingestion.facts.rules import load_rules
@@ -112,6 +113,25 @@ def test_row_groups_whose_statistics_are_false_are_refused_and_cut_no_device(
     with pytest.raises(InputError, match=r"fixes\.parquet: the statistics of its row groups are not"):
         build_file(paths[0], paths[1] if with_motion else None, paths[2], RULES, workers=2)
     assert not paths[2].exists()
+
+
+def test_texts_of_any_kind_are_read(tmp_path: Path, fixes: pa.Table, facts: pa.Table) -> None:
+    mixed = fixes.sort_by("event_time")
+    for kind in (pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())):
+        pq.write_table(mixed.set_column(0, "device_id", mixed["device_id"].cast(kind)), tmp_path / "fixes.parquet")
+        build_file(tmp_path / "fixes.parquet", None, tmp_path / "facts.parquet", RULES)
+        assert pq.read_table(tmp_path / "facts.parquet").equals(facts), kind
+
+
+def test_memory_for_records_is_that_of_the_largest_piece_however_their_sizes_rise() -> None:
+    buffers = Buffers()
+    held = [buffers.take(size) for size in (10, 20)]
+    for size in range(LEAST, LEAST + 50):
+        buffers.give(held.pop(0))
+        held.append(buffers.take(size))
+    for records in held:
+        buffers.give(records)
+    assert len(buffers) == 2
 
 
 def test_tasks_are_under_way_ahead_and_what_they_return_keeps_their_order() -> None:
