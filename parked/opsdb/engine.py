@@ -31,6 +31,10 @@ def open_database(url: str) -> Engine:
         raise SettingError(
             f"PARKED_DATABASE_URL: {error}", mend="give an SQLAlchemy URL with an installed driver"
         ) from None
+    except ValueError:  # of a number that is none, whose text may be a piece of the password
+        raise SettingError(
+            "PARKED_DATABASE_URL: its port is no number", mend="write an @, : or / of a password as %40, %3A or %2F"
+        ) from None
     if parsed.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _tune_sqlite)
     from parked.opsdb.migrate import upgrade

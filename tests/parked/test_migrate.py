@@ -88,6 +88,12 @@ def test_an_unreadable_url_names_the_setting(wrong):
         open_database(wrong)
 
 
+def test_a_port_that_is_no_number_names_the_setting_and_nothing_of_the_password():
+    with pytest.raises(SettingError, match="PARKED_DATABASE_URL: its port is no number") as caught:
+        open_database("postgresql://u:secret:word@host:secret/db")
+    assert "secret" not in str(caught.value)
+
+
 def test_a_database_that_cannot_be_opened_is_one_line(tmp_path):
     (tmp_path / "file").write_text("not a database, just words, and long enough to look at")
     with pytest.raises(SettingError, match="cannot use sqlite"):
