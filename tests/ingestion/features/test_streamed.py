@@ -138,7 +138,7 @@ def test_facts_without_a_device_or_of_other_rules_are_refused(tmp_path: Path, fa
 def test_damage_of_any_kind_is_one_line_also_where_the_reader_says_nothing(
     tmp_path: Path, facts: pa.Table, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
 ) -> None:
-    def opened(*_args: object) -> None:
+    def opened(*_args: object, **_options: object) -> None:
         raise error
 
     path = saved(tmp_path / "facts.parquet", facts)
