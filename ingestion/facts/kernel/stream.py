@@ -48,11 +48,11 @@ def _say(said: Any, m: Any, row: Any) -> None:
     said[min(at, SLOTS - 1)] = row
 
 
-@njit(inline="always")
+@njit(inline="always")  # by itself it would be compiled with a machine of its own
 def _move(m: Any, old: Any, kept: Any, said: Any, count: int, rule: Any, out: Any, known: Any, spare: Any) -> None:
     """Take the older state over its ``count`` oldest kept records, which are then forgotten."""
-    none = np.int64(0)
-    _, n = run(old, rule, out, kept, none, none, count, known, none, spare, none)
+    zero = np.int64(0)
+    _, n = run(old, rule, out, kept, zero, zero, count, known, zero, spare, zero)
     for i in range(n):
         _say(said, m, spare[i])
     for i in range(count, m.kept):
@@ -129,11 +129,11 @@ def feed(
     known = np.zeros(0, np.bool_)
     scratch = len(now) - 1
     touched = 0
-    none = np.int64(0)
+    zero = np.int64(0)
     for i in range(len(records)):
         d = records[i].device
         touched ^= _touch(now[d]) ^ kept[d, meta[d].kept % KEPT].t
-    n = none
+    n = zero
     waiting = 0
     for i in range(len(records)):
         r = records[i]
@@ -177,17 +177,17 @@ def feed(
                 log = grown(log, n)
             _, n = run(now[d], rule, out, kept[d], at, at, at + 1, known, r.recv, log, n)
             if quiet:
-                n = none
+                n = zero
             continue
         now[scratch] = old[d]
-        _, before = run(now[scratch], rule, out, kept[d], none, none, np.int64(m.kept), known, r.recv, spare[0], none)
+        _, before = run(now[scratch], rule, out, kept[d], zero, zero, np.int64(m.kept), known, r.recv, spare[0], zero)
         _put(kept[d], m, at, r)
         for j in range(m.said):
             spare[1, j] = said[d, j]
         now[d] = old[d]
         said_n = np.int64(m.said)
-        _, after = run(now[d], rule, out, kept[d], none, none, np.int64(m.kept), known, r.recv, spare[1], said_n)
+        _, after = run(now[d], rule, out, kept[d], zero, zero, np.int64(m.kept), known, r.recv, spare[1], said_n)
         log, n = difference(spare[0], before, spare[1], said_n, after, r.recv, log, n)
         if quiet:
-            n = none
+            n = zero
     return log, n, waiting, touched
