@@ -24,6 +24,7 @@ from typing import Any, Final
 
 import structlog
 
+from parked.files import write_bytes, write_text
 from parked.worker_status import process_started
 
 log = structlog.get_logger(__name__)
@@ -145,11 +146,9 @@ def _add_up(folder: Path, dead: Mapping[str, Sequence[Path]]) -> None:
         for file in [folder / f"{kind}_{_ENDED}.db", *files]:
             for key, value in _values(file):
                 sums[key] += value
-        _write(folder / f"{kind}_{_ENDED}.new", _as_kept(sums))
+        write_bytes(folder / f"{kind}_{_ENDED}.new", _as_kept(sums))
     plan = {"kinds": sorted(dead), "gone": [file.name for files in dead.values() for file in files]}
-    drawn = folder / f"{_PLAN}.new"
-    _write(drawn, json.dumps(plan).encode())
-    drawn.replace(folder / _PLAN)
+    write_text(folder / _PLAN, json.dumps(plan))
 
 
 def _as_kept(sums: Mapping[str, float]) -> bytes:
@@ -161,18 +160,6 @@ def _as_kept(sums: Mapping[str, float]) -> bytes:
         entries.append(struct.pack(f"i{len(padded)}sdd", len(encoded), padded, value, 0.0))
     kept = b"".join(entries)
     return struct.pack("i4x", 8 + len(kept)) + kept
-
-
-def _write(file: Path, content: bytes) -> None:
-    """Write all of it to the disk. Raises OSError, and leaves no part of it where there is no room for it."""
-    try:
-        with file.open("wb") as written:
-            written.write(content)
-            written.flush()
-            os.fsync(written.fileno())
-    except OSError:
-        file.unlink(missing_ok=True)
-        raise
 
 
 def _carry_out(folder: Path) -> None:

@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import structlog
 
+from parked.files import take_blocks
+
 log = structlog.get_logger(__name__)
 
 _BYTES: Final = 1 << 16
@@ -51,16 +53,9 @@ def take_room() -> None:
 def _has_room(filename: str, size: int) -> bool:
     """Whether ``filename``, made where it is not there, has all its blocks: of ``size`` bytes, or of all it had."""
     try:
-        # Not by the map's own descriptor: it appends, and the C library takes blocks by none that does where the file
-        # system cannot (NFS before 4.2).
-        fd = os.open(filename, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fd = os.open(filename, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)  # the map's own appends
         try:
-            had = os.fstat(fd).st_size
-            try:
-                os.posix_fallocate(fd, 0, max(had, size))
-            except OSError:
-                os.ftruncate(fd, had)  # what could be had of it
-                raise
+            take_blocks(fd, size)
         finally:
             os.close(fd)
     except OSError as error:

@@ -16,6 +16,8 @@ from collections.abc import MutableSequence
 from pathlib import Path
 from typing import IO, Final
 
+from parked.files import take_blocks
+
 SLOTS: Final = 16_384
 """Tokens that share; those beyond are limited in each process for itself. 393 kB."""
 _WORDS: Final = 3
@@ -33,7 +35,6 @@ class Allowances:
     def __init__(self, path: Path) -> None:
         """Maps ``path``, made where it is not there. Raises OSError."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Not to append: the C library takes blocks by no such descriptor where the file system cannot (NFS before 4.2).
         self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "r+b", buffering=0)
         _take_room(self._file)
         mapped = memoryview(mmap.mmap(self._file.fileno(), _BYTES))
@@ -59,8 +60,7 @@ class Allowances:
 
 
 def _take_room(file: IO[bytes]) -> None:
-    """Have ``file`` at its size, with its blocks: a hole that is written to while the disk is full is no error but
-    SIGBUS. Raises OSError, and leaves the file as long as it was.
+    """Have ``file`` at its size, with its blocks. Raises OSError, and leaves the file as long as it was.
 
     By one process at a time, and only where blocks are missing: where the file system cannot, the C library writes a
     byte into each block, which might be of a value that another process changes just then.
@@ -68,12 +68,7 @@ def _take_room(file: IO[bytes]) -> None:
     fcntl.flock(file, fcntl.LOCK_EX)
     try:
         had = os.fstat(file.fileno())
-        if had.st_size >= _BYTES and had.st_blocks * _BLOCK_BYTES >= _BYTES:
-            return
-        try:
-            os.posix_fallocate(file.fileno(), 0, _BYTES)
-        except OSError:
-            file.truncate(had.st_size)  # what could be had of it
-            raise
+        if had.st_size < _BYTES or had.st_blocks * _BLOCK_BYTES < _BYTES:
+            take_blocks(file.fileno(), _BYTES)
     finally:
         fcntl.flock(file, fcntl.LOCK_UN)

@@ -52,10 +52,30 @@ def atomic_path(target: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_bytes(target: Path, content: bytes) -> None:
+    """Write ``content`` durably and atomically."""
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_text(target: Path, text: str) -> None:
     """Write ``text`` (UTF-8) durably and atomically."""
-    with atomic_path(target) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_bytes(target, text.encode())
+
+
+def take_blocks(fd: int, size: int) -> None:
+    """Have all blocks of an open file, made ``size`` bytes long where it is shorter, before it is mapped.
+
+    Of a hole that is written to while the disk is full comes no error that could be caught but SIGBUS.
+    fd: not opened to append; the C library takes blocks by none that is where the file system cannot (NFS before 4.2).
+    Raises OSError, and leaves the file as long as it was.
+    """
+    had = os.fstat(fd).st_size
+    try:
+        os.posix_fallocate(fd, 0, max(had, size))
+    except OSError:
+        os.ftruncate(fd, had)  # what could be had of it
+        raise
 
 
 def write_table(target: Path, table: pa.Table, *, dictionary: Sequence[str] | None = None) -> None:
