@@ -10,7 +10,6 @@ file's, which runs once in a process of its own, so that its peak memory is its 
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from benchmarks.cores import hold_to_one, on_all
 from benchmarks.stops.environments import PEERS, python_of
 from benchmarks.stops.held.world import make
 from benchmarks.stops.peers import peer_run
@@ -65,12 +65,6 @@ def peak_gb() -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 2**20
 
 
-def hold(cores: set[int]) -> None:
-    """Hold this thread, and whatever it starts from now on, to some cores."""
-    os.sched_setaffinity(0, cores)
-    pa.set_cpu_count(len(cores))
-
-
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -81,8 +75,7 @@ def main() -> None:
         "--one", nargs=2, metavar=("IN", "OUT"), help="build one file, print its seconds and peak memory"
     )
     options = parser.parse_args()
-    cores = os.sched_getaffinity(0)
-    hold({max(cores)})
+    cores = hold_to_one()
     rules = load_rules()
     if options.one:
         began = time.perf_counter()
@@ -115,10 +108,9 @@ def _measure(folder: Path, options: argparse.Namespace, cores: set[int]) -> None
                 _, took, fixes = peer_run(peer, python)(small, peer.most_phones)
                 peers[peer.name] = fixes / took
                 if peer.name == "trackintel" and len(cores) > 1:
-                    hold(cores)
-                    _, took, fixes = peer_run(peer, python, len(cores))(small, peer.most_phones)
+                    with on_all(cores):
+                        _, took, fixes = peer_run(peer, python, len(cores))(small, peer.most_phones)
                     together = f"; trackintel in {len(cores)} jobs on {len(cores)} cores {fixes / took:,.0f}"
-                    hold({max(cores)})
     print("tools alone, fixes/s: " + ", ".join(f"{name} {rate:,.0f}" for name, rate in peers.items()) + together + "\n")
     print(f"| what | fixes | s | fixes/s | {' | '.join('x ' + name for name in peers)} |")
     print("|" + "---|" * (4 + len(peers)))
@@ -141,13 +133,9 @@ def _measure(folder: Path, options: argparse.Namespace, cores: set[int]) -> None
     def rows(what: str, source: Path, fixes: int) -> None:
         row(what, fixes, best(lambda: build_file(source, None, out, rules, workers=1)))
         if len(cores) > 1:
-            hold(cores)
-            row(
-                f"the same, on {len(cores)} cores",
-                fixes,
-                best(lambda: build_file(source, None, out, rules, workers=len(cores))),
-            )
-            hold({max(cores)})
+            with on_all(cores):
+                seconds = best(lambda: build_file(source, None, out, rules, workers=len(cores)))
+            row(f"the same, on {len(cores)} cores", fixes, seconds)
 
     rows("Parquet file to facts file, sorted", middle, fixes)
     table = pq.read_table(middle)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import os
 import shutil
 import tempfile
 import time
@@ -23,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from feast.infra.online_stores.online_store import OnlineStore
 
+from benchmarks.cores import hold_to_one
 from benchmarks.serving_world import NOW, candidate_name, cell_name, phone, snapshot_rows
 from feature_repo.declare import VIEWS
 from feature_repo.services import PARKING_V1, WHERE_PARKED_V1
@@ -117,8 +116,7 @@ def main() -> None:
     parser.add_argument("--phones", type=int, default=50_000)
     parser.add_argument("--few", type=int, default=300)
     options = parser.parse_args()
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    pa.set_cpu_count(1)
+    hold_to_one()
     bench = load_settings().home / "bench"
     bench.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=bench, prefix="online-"))

@@ -27,6 +27,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.cores import hold_to_one
 from benchmarks.stops.environments import Peer, python_of
 from feature_repo.asked import ASKED, ASKED_INPUTS, ask
 from feature_repo.declare import CANDIDATE, DEVICE, KEYS, PLACE, VIEWS, declared
@@ -156,8 +157,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--feast", type=int, default=2_000)
     options = parser.parse_args()
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    pa.set_cpu_count(1)
+    hold_to_one()
     pa.set_io_thread_count(1)
     bench = load_settings().home / "bench"
     bench.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from benchmarks.cores import hold_to_one
 from benchmarks.stops import peer_tools
 from benchmarks.stops.environments import PEERS, Peer, python_of
 from benchmarks.stops.held.world import make as held_world
@@ -88,8 +89,7 @@ def main() -> None:
     parser.add_argument("--variants", default=",".join(VARIANTS))
     parser.add_argument("--tools", default="", help="only these, comma-separated")
     options = parser.parse_args()
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    pa.set_cpu_count(1)
+    hold_to_one()
     home = load_settings().home / "bench"
     made = held_world if options.world == "held" else our_world
     print(f"{options.world} world, {options.phones} phones a day each, seed {options.seed}; one core")
