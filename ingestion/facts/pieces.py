@@ -57,7 +57,7 @@ def pieces(
     the rows are in another order than is known of their groups (by statistics that are false).
     """
     groups = list(_together(source.sizes, rows))
-    most = max((sum(source.sizes[g] for g in some) for some in groups), default=1)
+    most = max((sum(source.sizes[g] for g in some) for some in groups), default=0)
     tasks = (partial(_read, source, some, taker.sibling(), progress, buffers, most) for some in groups)
     greatest = ""
     for piece in in_order(tasks, pool, min(threads, AHEAD // max(1, most))):

@@ -20,8 +20,6 @@ from ingestion.facts.sources import Progress, Source
 
 RANGE = 262_144
 """Records of a range, at least, before it is handed on (a device is never cut)."""
-
-
 Part = Callable[[], Canonical]
 """What makes a range's canonical records: to be called once, in any thread."""
 
@@ -40,9 +38,9 @@ def ranges(
 ) -> Iterator[Part]:
     """Canonical records of all devices in ascending ranges; ``refused`` is filled with the rows that cannot be used.
 
-    A range has RANGE records, or more; a device is in one. Rows in no order, up to
-    ``in_memory`` (40 bytes each), are ordered there; more go through temporary files in ``scratch``. Who is done with a
-    range may give its records back. ``pool`` (of so many ``threads``) reads ahead; ``progress`` is called in them.
+    A range has about RANGE records, or more; a device is in one. Rows in no order, up to ``in_memory`` (40
+    bytes each), are ordered there; more go through temporary files in ``scratch``. Who is done with a range may give
+    its records back. ``pool`` (of so many ``threads``) reads ahead; ``progress`` is called in them.
     """
     taker = Taker(lag_s=lag_s)
     rows = sum(source.rows for source in sources)
@@ -74,7 +72,6 @@ def _alone(read: Iterable[Piece], buffers: Buffers) -> Iterator[Part]:
             continue
         greatest = max(codes)
         if held and greatest == newest:
-            records["device"] = 0
             held.append(records)
             continue
         if held:
@@ -87,14 +84,15 @@ def _alone(read: Iterable[Piece], buffers: Buffers) -> Iterator[Part]:
         if not going[done:].all():
             records[:] = records[np.argsort(going, kind="stable")]
         newest, held = greatest, [records[done:].copy()]
-        held[0]["device"] = 0
         del codes[greatest]
         if done:
             yield partial(canonical_of, records[:done], codes, {})
         else:
             buffers.give(piece.room)
     if held:
-        yield partial(canonical_of, held[0] if len(held) == 1 else np.concatenate(held), {newest: 0}, {})
+        last = held[0] if len(held) == 1 else np.concatenate(held)
+        last["device"] = 0
+        yield partial(canonical_of, last, {newest: 0}, {})
 
 
 def _by_device(read: Iterable[Piece], buffers: Buffers) -> Iterator[tuple[str, Records]]:

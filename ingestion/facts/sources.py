@@ -20,6 +20,7 @@ BATCH = 131_072
 """Rows read at once: their columns stay in the cache."""
 LARGEST_GROUP = 12_000_000
 """Rows of a group, at most, for a source to count as one in order of device: a group is read as one."""
+
 Progress = Callable[..., None]
 
 
@@ -36,6 +37,11 @@ class Source(ABC):
     """rows of each group"""
     by_device: bool = False
     """whether its groups, none too large, are known to hold ascending ranges of devices"""
+
+    @property
+    def largest(self) -> int:
+        """Rows of the largest group."""
+        return max(self.sizes, default=0)
 
     @property
     def schema(self) -> pa.Schema:
@@ -88,7 +94,7 @@ class ParquetSource(Source):
         check_columns(file.schema_arrow.empty_table(), self.schema, self.name)
         self.sizes = [int(file.metadata.row_group(i).num_rows) for i in range(file.metadata.num_row_groups)]
         self.rows = int(file.metadata.num_rows)
-        self.by_device = max(self.sizes, default=0) <= LARGEST_GROUP and _ascending(file)
+        self.by_device = self.largest <= LARGEST_GROUP and _ascending(file)
 
     def tables(self, columns: list[str] | None = None, group: int | None = None) -> Iterator[pa.Table]:
         """The rows (of a row group), BATCH at a time. Raises InputError where the file turns out to be damaged.
@@ -96,6 +102,7 @@ class ParquetSource(Source):
         Each call has a reader of its own, for they may be used in several threads.
         """
         names = [n for n in columns or [*self.schema.names, "as_if_live"] if n in self._columns]
+        words = [name for name in self._words if name in names]
         groups = None if group is None else [group]
         claimed = self.rows if group is None else self.sizes[group]
         left = claimed
@@ -104,7 +111,7 @@ class ParquetSource(Source):
                 left -= batch.num_rows
                 if left < 0:
                     raise ValueError(f"more rows than the {claimed} it says it holds")
-                for name in set(self._words).intersection(names):
+                for name in words:
                     batch.column(name).validate(full=True)  # text in UTF-8
                 table = pa.Table.from_batches([batch])
                 at = table.schema.get_field_index("device_id")

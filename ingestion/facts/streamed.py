@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -76,19 +76,17 @@ def build_streamed(
         buffers.give(records.records)
         return len(records.records), facts
 
+    def keep(records: int, facts: pa.Table) -> None:
+        built.count(records, facts)
+        writer.add(facts)
+
     with ThreadPoolExecutor(threads, "facts") as pool, ThreadPoolExecutor(1, "facts-writer") as pen:
         parts = ranges(
             sources, lag_s, scratch, progress, built.refused, buffers, pool, threads=threads, in_memory=in_memory
         )
-        largest = max((size for source in sources for size in source.sizes), default=1)
-        ahead = max(1, min(threads, AT_ONCE, RECORDS_AT_ONCE // max(1, largest)))
+        largest = max(1, *(source.largest for source in sources))
+        ahead = max(1, min(threads, AT_ONCE, RECORDS_AT_ONCE // largest))
         made = in_order((partial(of, part) for part in parts), pool, ahead)
-        written: Future[None] | None = None
-        for records, facts in made:
-            built.count(records, facts)
-            if written:
-                written.result()
-            written = pen.submit(writer.add, facts)
-        if written:
-            written.result()
+        for _ in in_order((partial(keep, *one) for one in made), pen, 1):
+            pass  # one is written while the next is made
     return built
