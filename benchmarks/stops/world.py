@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 from benchmarks.stops.journeys import DRIVE, STAND, STAY, WALK, Day, day_of
+from parked import libm
 from parked.schemas import FIXES, MOTION, TIME
 
 VARIANTS: Final = ("clean", "duplicates", "shuffled", "jumps", "drift", "gaps", "sleep", "all")
@@ -94,7 +96,7 @@ def _observe(day: Day, variant: str, *, sleeps: bool, rng: np.random.Generator) 
     t = t[t < len(xy) - 1]
     if variant in ("gaps", "all"):
         starts = np.cumsum(rng.exponential(3600, int(len(xy) / 1800) + 5))
-        for begin, length in zip(starts, np.exp(rng.uniform(np.log(60), np.log(600), len(starts))), strict=True):
+        for begin, length in zip(starts, libm.exp(rng.uniform(math.log(60), math.log(600), len(starts))), strict=True):
             t = t[(t < begin) | (t > begin + length)]
     if sleeps:
         for arrived, left, _, _ in day.stays:
@@ -127,7 +129,7 @@ def _observe(day: Day, variant: str, *, sleeps: bool, rng: np.random.Generator) 
 
 def _wander(t: np.ndarray, sigma: float, correlation_s: float, rng: np.random.Generator) -> np.ndarray:
     """First-order Gauss-Markov error [n, 2] of ``sigma`` m an axis at irregular times ``t``."""
-    keep = np.exp(-np.diff(t, prepend=t[0]) / correlation_s)
+    keep = libm.exp(-np.diff(t, prepend=t[0]) / correlation_s)
     out = rng.normal(0, sigma, (len(t), 2))
     push = np.sqrt(1 - keep**2)[:, None] * out
     for i in range(1, len(t)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -107,7 +108,7 @@ def _tour(
     moves = [Move(places[0], leave, 900.0, mode, vias)]
     for place in [*places[1:], person.home]:
         dwell = (
-            float(np.exp(rng.uniform(np.log(dwell_s[0]), np.log(dwell_s[1]))))
+            math.exp(rng.uniform(math.log(dwell_s[0]), math.log(dwell_s[1])))
             if place is person.home
             else _errand_s(rng)
         )
@@ -141,4 +142,4 @@ def _other(person: Person, rng: np.random.Generator) -> Place:
 
 def _errand_s(rng: np.random.Generator) -> float:
     """Most errands take 5-60 min; some 2 min at the bakery."""
-    return float(np.clip(np.exp(rng.normal(np.log(1_100.0), 0.85)), 120.0, 9_000.0))
+    return float(np.clip(math.exp(rng.normal(math.log(1_100.0), 0.85)), 120.0, 9_000.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,13 +24,13 @@ def draw_outages(noise: NoiseProfile, span_s: float, rng: np.random.Generator) -
     """Outages of 0.5-9 h (log-normal around 1.6 h), at the profile's rate."""
     count = int(rng.poisson(noise.outages_per_week * span_s / (7 * 86_400.0)))
     begins = np.sort(rng.uniform(0.0, span_s, count))
-    lengths = np.clip(rng.lognormal(np.log(1.6), 0.8, count), 0.5, 9.0) * 3600.0
+    lengths = np.clip(rng.lognormal(math.log(1.6), 0.8, count), 0.5, 9.0) * 3600.0
     return Outages(begins, np.maximum.accumulate(begins + lengths))
 
 
 def received(t: Array, phone: Phone, outages: Outages, noise: NoiseProfile, rng: np.random.Generator) -> Array:
     """When each measurement (ascending ``t``, seconds) arrives. Order is kept but for the profile's few stragglers."""
-    lag = rng.lognormal(np.log(1.5), 0.6, len(t))
+    lag = rng.lognormal(math.log(1.5), 0.6, len(t))
     sent = np.ceil(t / phone.upload_s) * phone.upload_s if phone.upload_s else t
     at = np.searchsorted(outages.begins, sent, side="right") - 1
     held = (at >= 0) & (sent < np.append(outages.ends, 0.0)[at])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +14,7 @@ from ingestion.simulator.phones import Phone
 from ingestion.simulator.scenario import Firmware, NoiseProfile
 from ingestion.simulator.streets import Array
 from ingestion.simulator.track import CANYON, INDOOR, UNDERGROUND
+from parked import libm
 
 Mask = npt.NDArray[np.bool_]
 
@@ -51,7 +53,7 @@ def gauss_markov(t: Array, correlation_s: Array, noise: Array) -> Array:
 
     t, correlation_s, noise: shape (n,), t ascending, noise standard normal.
     """
-    keep = np.exp(-np.diff(t, prepend=-np.inf) / correlation_s)
+    keep = libm.exp(-np.diff(t, prepend=-np.inf) / correlation_s)
     value = np.sqrt(1 - keep**2) * noise
     shift = 1
     while shift < len(t) and keep.max() > 1e-9:
@@ -119,13 +121,13 @@ def observe(
     east, north = motion.place(motion.arc_at(t, phase))
     sigma = _sigma(env, waking, phone, noise)
     network = _network(env, phone, noise, rng)
-    sigma = np.where(network, rng.lognormal(np.log(220.0), 0.6, len(t)), sigma)
+    sigma = np.where(network, rng.lognormal(math.log(220.0), 0.6, len(t)), sigma)
     white = noise.gps_scale * WHITE_M[env] * phone.quality
     slow = np.where(network, 1.0, CORRELATION_S[env])
     east = east + sigma * gauss_markov(t, slow, rng.standard_normal(len(t))) + white * rng.standard_normal(len(t))
     north = north + sigma * gauss_markov(t, slow, rng.standard_normal(len(t))) + white * rng.standard_normal(len(t))
     believed = np.maximum(np.hypot(sigma, white), 1.0) * CLAIM_PER_SIGMA * phone.optimism
-    accuracy = believed * np.exp(0.3 * gauss_markov(t, np.full(len(t), 90.0), rng.standard_normal(len(t))))
+    accuracy = believed * libm.exp(0.3 * gauss_markov(t, np.full(len(t), 90.0), rng.standard_normal(len(t))))
     jump_east, jump_north, distrust = _jumps(len(t), noise, rng)
     accuracy = np.where(distrust, rng.uniform(400.0, 3_000.0, len(t)), accuracy)
     speed = _speed(motion.speed_at(t, phase), env, phone, rng)
@@ -147,7 +149,7 @@ def _heard(t: Array, motion: Motion, begins: Array, ends: Array, noise: NoisePro
         drawn = rng.uniform(0.0, awake_s, gaps)
         span = np.searchsorted(clock, drawn, side="right") - 1
         starts = np.sort(begins[span] + drawn - clock[span])
-        stops = np.maximum.accumulate(starts + np.exp(rng.uniform(np.log(60.0), np.log(600.0), gaps)))
+        stops = np.maximum.accumulate(starts + libm.exp(rng.uniform(math.log(60.0), math.log(600.0), gaps)))
         at = np.searchsorted(starts, t, side="right") - 1
         heard &= ~((at >= 0) & (t < stops[at]))
     if noise.garage_silence:

@@ -120,7 +120,7 @@ def _add_jam(way: _Way, rng: np.random.Generator) -> tuple[float, float]:
         del way.halts[at]
     at = start + 15.0
     while at < start + length:
-        way.halts[at] = (float(np.clip(rng.lognormal(np.log(14.0), 0.9), 3.0, 200.0)), "")
+        way.halts[at] = (float(np.clip(rng.lognormal(math.log(14.0), 0.9), 3.0, 200.0)), "")
         at += float(rng.uniform(30.0, 130.0))
     return max(1.0, start), start + length
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -88,7 +89,7 @@ def labels_table(truth: pa.Table, rng: np.random.Generator) -> pa.Table:
     """
     kinds = truth["kind"].to_numpy(zero_copy_only=False)
     chosen = np.isin(kinds, ["parked", *NOT_PARKED_KINDS])
-    delay_us = (np.clip(rng.lognormal(np.log(3.0), 0.8, len(kinds)), 0.2, 48.0) * 3.6e9).astype(np.int64)
+    delay_us = (np.clip(rng.lognormal(math.log(3.0), 0.8, len(kinds)), 0.2, 48.0) * 3.6e9).astype(np.int64)
     rows, kinds = truth.filter(pa.array(chosen)), kinds[chosen]
     started = rows["started_at"].cast(pa.int64()).to_numpy()
     ended = rows["ended_at"].cast(pa.int64()).fill_null(0).to_numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -90,7 +91,7 @@ class Writer:
         rng = self.rng
         self.add(walk(self.door, self.car, rng), FOOT)
         self.stand(self.car, rng.uniform(5.0, 40.0), VEHICLE)
-        metres, angle = float(np.exp(rng.uniform(*np.log(self.near_m)))), rng.uniform(0.0, 2.0 * np.pi)
+        metres, angle = log_uniform(rng, *self.near_m), rng.uniform(0.0, 2.0 * np.pi)
         spot = door + metres * np.array([np.cos(angle), np.sin(angle)])
         corners = street_way(self.car, spot, self.grid, rng)
         way = drive(length_of(corners), rng)
@@ -102,9 +103,14 @@ class Writer:
         self.door = door
 
 
+def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """A number whose logarithm is uniform."""
+    return math.exp(rng.uniform(math.log(low), math.log(high)))
+
+
 def writer_at(rng: np.random.Generator, home: Floats, near_m: tuple[float, float]) -> Writer:
     """A day that begins at home, the car ``near_m`` m (log-uniform) from it, as from every door of the day."""
-    angle, metres = rng.uniform(0.0, 2.0 * np.pi), float(np.exp(rng.uniform(*np.log(near_m))))
+    angle, metres = rng.uniform(0.0, 2.0 * np.pi), log_uniform(rng, *near_m)
     car = home + metres * np.array([np.cos(angle), np.sin(angle)])
     return Writer(rng, float(rng.uniform(0.0, np.pi / 2.0)), home, car, near_m)
 
@@ -140,8 +146,7 @@ def live(rng: np.random.Generator) -> Day:
 
 def pause(writer: Writer, kind: str, shortest_s: float, longest_s: float) -> None:
     """A stay whose length is log-uniform."""
-    low, high = np.log(max(SHORTEST_S, shortest_s)), np.log(longest_s)
-    writer.stay(kind, writer.now + float(np.exp(writer.rng.uniform(low, high))))
+    writer.stay(kind, writer.now + log_uniform(writer.rng, max(SHORTEST_S, shortest_s), longest_s))
 
 
 def _commute(writer, home, far_from, near) -> None:  # type: ignore[no-untyped-def]

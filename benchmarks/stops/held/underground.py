@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.stops.held.days import DAY_S, FOOT, VEHICLE, Day, Left, Writer, cut, pause, writer_at
+from benchmarks.stops.held.days import DAY_S, FOOT, VEHICLE, Day, Left, Writer, cut, log_uniform, pause, writer_at
 from benchmarks.stops.held.faults import drift
 from benchmarks.stops.held.kinematics import Floats, along, drive, length_of, street_way, walk
 from benchmarks.stops.held.sampling import Fixes
@@ -106,7 +106,7 @@ class _Garages:
         self._mark(True)
         w.door = exit_at
         if self.then == WALKS_ON:
-            angle, metres = rng.uniform(0.0, 2.0 * np.pi), float(np.exp(rng.uniform(np.log(80.0), np.log(400.0))))
+            angle, metres = rng.uniform(0.0, 2.0 * np.pi), log_uniform(rng, 80.0, 400.0)
             w.on_foot(exit_at + metres * np.array([np.cos(angle), np.sin(angle)]))
         pause(w, str(rng.choice(["home", "work", "cafe"])), SHORTEST_S, LONGEST_S)
         self._mark(False)
