@@ -25,7 +25,7 @@ $(STAMP): requirements/dev.txt requirements/uv.txt pyproject.toml
 	       $(PIP) --require-hashes -r requirements/dev.txt; }
 	@$(PIP) --no-build-isolation --editable .
 	@$(BIN)/parked facts compile
-	@$(BIN)/python -c "import bentos.row_kernel, bentos.moment_kernel"  # kept compiled beside their sources
+	@$(BIN)/python -c "import bentos.model.row_kernel, bentos.moment_kernel"  # kept compiled beside their sources
 	@touch $(STAMP)
 
 install: $(STAMP)  ## Make .venv with .venv/bin/parked

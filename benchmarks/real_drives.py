@@ -144,7 +144,7 @@ def main() -> None:
 
 
 def _scores(drives: Drives, home: Path) -> str:
-    from bentos.scorer import load_published
+    from bentos.model.scorer import load_published
     from cli.score import score_fixes
 
     scorer = load_published(load_settings(home=home))

@@ -16,7 +16,7 @@ class Naive:
     def __init__(self) -> None:
         from catboost import CatBoostClassifier
 
-        from bentos.scorer import load_published
+        from bentos.model.scorer import load_published
         from feature_repo.services import WHERE_PARKED_V1
         from feature_repo.store import open_store
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bentos.kept_trees import load_proved
+from bentos.model.kept_trees import load_proved
 from feature_repo.declare import DEVICE, VIEWS, Dtype, declared
 from feature_repo.services import PARKING_V1, categorical_features, service_features
 from feature_repo.store import open_store

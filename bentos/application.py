@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from bentos.answer import Candidate, Decision, decide, known_at, of_values, was_driving
-from bentos.answer_id import NewId
-from bentos.champion import Champion
+from bentos.log.answer_id import NewId
+from bentos.log.prediction_log import PredictionLog
+from bentos.log.waiting import Answered
 from bentos.messages import (
     Asked,
     ConfirmAnswer,
@@ -23,7 +24,9 @@ from bentos.messages import (
     Unscored,
     WhereParkedRequest,
 )
-from bentos.metrics import Metrics
+from bentos.metrics.prometheus import Metrics
+from bentos.model.champion import Champion
+from bentos.model.scorer import Fed
 from bentos.moment_kernel import NONE, moment_texts
 from bentos.ports import (
     CandidateKey,
@@ -35,9 +38,6 @@ from bentos.ports import (
     NotReadyError,
     label_key,
 )
-from bentos.prediction_log import PredictionLog
-from bentos.scorer import Fed
-from bentos.waiting import Answered
 from parked.clock import Clock, to_us
 from parked.errors import InputError
 

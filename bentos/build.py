@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from bentos.launch import SERVICE, server_environment
-from bentos.scorer import load_scorer, model_dir_of
+from bentos.model.scorer import load_scorer, model_dir_of
 from parked.errors import InternalError, NotFoundError
 from parked.pointer import Pointer, published, write_pointer
 from parked.settings import OnlineStoreKind, Settings

@@ -1,6 +1,7 @@
 """What serving needs from the outside, as narrow protocols: the feature store, the label store.
 
-The adapters are ``bentos.features`` (Feast) and ``bentos.confirmations`` (operations database); tests bring their own.
+The adapters are ``bentos.store.features`` (Feast) and ``bentos.feedback.confirmations`` (operations database); tests
+bring their own.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 from bentos.answer import Candidate
 
 if TYPE_CHECKING:
-    from bentos.scorer import Fed, Scorer
+    from bentos.model.scorer import Fed, Scorer
 
 Values = Sequence[object]
 """The features of one row in the order asked for; None where missing."""

@@ -11,21 +11,21 @@ from collections.abc import Callable
 
 import structlog
 
-from bentos.answer_id import NewId, answer_ids
 from bentos.application import Application
-from bentos.champion import Champion, ChampionWatch, Poller
 from bentos.config import ServingConfig
-from bentos.gatekeeper import OPEN, REFRESH_S, Gatekeeper, refresh
-from bentos.hindsight import Hindsight
-from bentos.kept_trees import load_proved
+from bentos.feedback.hindsight import Hindsight
 from bentos.lean import give_back
-from bentos.logged import AnswerLog
-from bentos.metric_files import forget_dead
-from bentos.metrics import Metrics
+from bentos.log.answer_id import NewId, answer_ids
+from bentos.log.logged import AnswerLog
+from bentos.log.prediction_log import SETTLED, PredictionLog
+from bentos.metrics.files import forget_dead
+from bentos.metrics.prometheus import Metrics
+from bentos.model.champion import Champion, ChampionWatch, Poller
+from bentos.model.kept_trees import load_proved
+from bentos.model.scorer import Scorer, load_scorer, model_dir_of
 from bentos.ports import CandidateKey, FeatureSource, LabelSink, NotReadyError, Readiness
-from bentos.prediction_log import SETTLED, PredictionLog
-from bentos.scorer import Scorer, load_scorer, model_dir_of
-from bentos.store_watch import StoreWatch
+from bentos.store.watch import StoreWatch
+from bentos.web.gatekeeper import OPEN, REFRESH_S, Gatekeeper, refresh
 from parked.clock import Clock, to_us
 from parked.errors import InternalError, NotFoundError, UserError
 from parked.pointer import Pointer, published

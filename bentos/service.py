@@ -1,4 +1,4 @@
-"""The BentoML service. Declared here for BentoML (documentation, packaging, workers); answered by ``bentos.door``.
+"""The BentoML service. Declared here for BentoML (documentation, packaging, workers); answered by ``bentos.web.door``.
 
 Heavy imports happen in the worker's constructor: BentoML's supervisor imports this module too, and needs none of them.
 """
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import bentoml
 
 from bentos.config import load_config
-from bentos.door import Door
-from bentos.drain import Drain, supervise
-from bentos.endpoints import SHORT
-from bentos.http import App
+from bentos.connections.drain import Drain, supervise
+from bentos.connections.open_files import raise_limit
+from bentos.connections.opening import Opening
+from bentos.connections.short_way import ShortWay
 from bentos.messages import (
     ConfirmAnswer,
     ConfirmRequest,
@@ -27,11 +27,11 @@ from bentos.messages import (
     WhereParkedRequest,
 )
 from bentos.messages_explain import CorrectAnswer, CorrectRequest, ExplainAnswer, ExplainRequest
-from bentos.metric_room import take_room
-from bentos.open_files import raise_limit
-from bentos.opening import Opening
-from bentos.short_way import ShortWay
+from bentos.metrics.room import take_room
 from bentos.unfailing import log_without_failing
+from bentos.web.door import Door
+from bentos.web.endpoints import SHORT
+from bentos.web.http import App
 from parked.tokens import EVERYTHING
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _stands_back() -> bool:
 # New-style services ignore BENTOML_CONFIG_OPTIONS: everything is a decorator argument. Tracing and the access log
 # cost more than an answer, and the log would say who asked; each request holds a timer for its timeout.
 class Fronted(bentoml.Service):  # type: ignore[misc]
-    """BentoML's service with our door around all of it (``bentos.door`` says why)."""
+    """BentoML's service with our door around all of it (``bentos.web.door`` says why)."""
 
     def to_asgi(self, is_main: bool = True) -> App:
         """The worker's ASGI app."""

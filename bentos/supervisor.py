@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from bentos.open_files import raise_limit
+from bentos.connections.open_files import raise_limit
 
 
 def main() -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from bentos.config import ServingConfig
-from bentos.confirmations import LabelStore
-from bentos.gatekeeper import build_gatekeeper
-from bentos.metrics import Metrics
+from bentos.feedback.confirmations import LabelStore
+from bentos.metrics.prometheus import Metrics
 from bentos.ports import FeatureSource
 from bentos.runtime import Runtime
+from bentos.web.gatekeeper import build_gatekeeper
 from parked.clock import system_clock
 from parked.pointer import Pointer, read_pointer
 from parked.settings import Settings, load_settings
@@ -33,11 +33,11 @@ def build_runtime(config: ServingConfig) -> Runtime:
 
     def open_source() -> FeatureSource:
         if settings.online_store == "lmdb":
-            from bentos.lmdb_source import LmdbSource
+            from bentos.store.lmdb_source import LmdbSource
 
             return LmdbSource.open(settings)
         # Importing Feast takes seconds of CPU: on the runtime's thread, while the worker is already alive.
-        from bentos.features import FeastSource
+        from bentos.store.features import FeastSource
 
         return FeastSource.open(settings)
 

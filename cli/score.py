@@ -13,7 +13,7 @@ from cli.inputs import RulesOption, settings_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from bentos.scorer import Scorer
+    from bentos.model.scorer import Scorer
     from ingestion.facts.rules import Rules
 
 
@@ -31,7 +31,7 @@ def score(
     """
     import pyarrow.compute as pc
 
-    from bentos.scorer import load_published, load_scorer, model_dir_of
+    from bentos.model.scorer import load_published, load_scorer, model_dir_of
     from ingestion.facts.store import rules_named
     from parked.files import write_table
     from parked.schemas import FIXES, MOTION

@@ -105,7 +105,7 @@ class _Stopping:
 
 def _require_published(settings: Settings) -> None:
     """Raises NotFoundError where there is nothing to serve, else what ``parked.pointer.published`` raises."""
-    from bentos.scorer import model_dir_of
+    from bentos.model.scorer import model_dir_of
     from parked.errors import NotFoundError
     from parked.pointer import published
 

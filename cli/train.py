@@ -174,7 +174,7 @@ def _prove(settings: Settings, tag: str, workers: int) -> None:
         import contextlib
         import sys
 
-        from bentos.kept_trees import load_proved
+        from bentos.model.kept_trees import load_proved
 
         with contextlib.redirect_stdout(sys.stderr):  # structlog prints there, where the result belongs
             load_proved(settings, tag)

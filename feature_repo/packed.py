@@ -1,7 +1,7 @@
 """Rows as the LMDB online store's file keeps them: one msgpack array per key, each view in a database of its own.
 
 Without Feast, whose import takes seconds and a hundred megabytes: who answers thousands of questions a second reads
-rows here (``bentos.lmdb_source``); ``feature_repo.lmdb_store`` is the same file as Feast sees it. Why it lies so:
+rows here (``bentos.store.lmdb_source``); ``feature_repo.lmdb_store`` is the same file as Feast sees it. Why it lies so:
 docs/adr/0020.
 """
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from bentos.logged import LoggedAnswer, LoggedCandidate
+from bentos.log.logged import LoggedAnswer, LoggedCandidate
 from parked.opsdb.engine import open_database
 from parked.opsdb.labels import read_labels
 from tests.bentos.conftest import Served

@@ -11,9 +11,9 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from bentos.config import ServingConfig
-from bentos.door import Door
-from bentos.metrics import Metrics
+from bentos.metrics.prometheus import Metrics
 from bentos.runtime import Runtime
+from bentos.web.door import Door
 from parked.clock import fixed_clock
 from tests.bentos.fakes import NOW, FakeLabels, FakeSource, publish, settings_in, write_model
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import bentos.wiring
 from bentos.config import ServingConfig
-from bentos.confirmations import LabelStore
-from bentos.gatekeeper import build_gatekeeper
-from bentos.metrics import Metrics
+from bentos.feedback.confirmations import LabelStore
+from bentos.metrics.prometheus import Metrics
 from bentos.runtime import Runtime
+from bentos.web.gatekeeper import build_gatekeeper
 from parked.clock import fixed_clock
 from parked.settings import load_settings
 from tests.bentos.fakes import NOW, FakeSource

@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 
 import bentos.wiring
 from bentos.config import ServingConfig
-from bentos.confirmations import LabelStore
-from bentos.gatekeeper import build_gatekeeper
-from bentos.metrics import Metrics
+from bentos.feedback.confirmations import LabelStore
+from bentos.metrics.prometheus import Metrics
 from bentos.runtime import Runtime
+from bentos.web.gatekeeper import build_gatekeeper
 from parked.settings import load_settings
 from tests.bentos.fakes import NOW, FakeSource
 

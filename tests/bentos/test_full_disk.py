@@ -14,7 +14,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from bentos.confirmations import LabelStore
+from bentos.feedback.confirmations import LabelStore
 from bentos.ports import Confirmation, NotReadyError
 from bentos.unfailing import Unfailing
 from tests.bentos.fakes import NOW

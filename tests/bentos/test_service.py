@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from bentos.scorer import load_scorer, model_dir_of
+from bentos.model.scorer import load_scorer, model_dir_of
 from parked.opsdb.engine import open_database
 from parked.opsdb.labels import read_labels
 from parked.predictions import read_predictions

@@ -10,9 +10,9 @@ from typing import Any
 
 import uvicorn
 
-from bentos.http import HeaderList, Reply
-from bentos.protocol import install
-from bentos.short_way import ShortWay
+from bentos.connections.protocol import install
+from bentos.connections.short_way import ShortWay
+from bentos.web.http import HeaderList, Reply
 
 SHORT, LONG = "/short", "/long"
 

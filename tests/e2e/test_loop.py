@@ -76,7 +76,7 @@ def test_the_refit_is_gated_and_the_same_server_answers_with_what_is_published(d
 def test_real_drives_are_ingested_found_and_scored(demo: dict[str, Any], tmp_path: Path) -> None:
     from benchmarks.real_drives import find, load, ranking, separate
     from benchmarks.real_truth import real_data
-    from bentos.scorer import load_published
+    from bentos.model.scorer import load_published
     from cli.score import score_fixes
     from ingestion.facts.build import build_facts
     from ingestion.facts.rules import load_rules

@@ -14,7 +14,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bentos.lmdb_source import LmdbSource
+from bentos.store.lmdb_source import LmdbSource
 from feature_repo.lmdb_load import Rows, keys_of, load_columns
 from feature_repo.lmdb_values import path_of, view_key
 from feature_repo.packed import EVENT_US, PackedRows, file_of, key_of

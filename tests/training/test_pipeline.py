@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from bentos.proof import REAL_ROWS, real_rows, with_trees
-from bentos.scorer import load_scorer, model_dir_of
+from bentos.model.proof import REAL_ROWS, real_rows, with_trees
+from bentos.model.scorer import load_scorer, model_dir_of
 from parked.errors import ConflictError, InternalError, NotFoundError
 from parked.settings import load_settings
 from tests.training.conftest import CLOCK, Home, config_file

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from bentos.scorer import load_published
+from bentos.model.scorer import load_published
 from feature_repo.services import PARKING_V1, service_features
 from ingestion.facts.build import build_facts
 from ingestion.facts.rules import load_rules

@@ -1,0 +1,1 @@
+"""What can be said of an answer afterwards: confirmed, corrected, explained."""
