@@ -1,8 +1,7 @@
 """What the service does, without HTTP: requests in, answers out, over the ports of ``bentos.ports``.
 
 Synchronous and single-threaded by design; the transport decides on which thread it runs. The two questions asked
-thousands of times a second answer with plain mappings of exactly the shape of their message (``bentos.messages``; a
-test holds them to it): making a validated object of every place would cost as much as finding it.
+thousands of times a second answer with plain mappings (``bentos.bodies``).
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from bentos.answer import Candidate, Decision, decide, known_at, of_values, was_driving
+from bentos.bodies import Answer, or_none, place_body, where_parked_body
 from bentos.log.answer_id import NewId
 from bentos.log.prediction_log import PredictionLog
 from bentos.log.waiting import Answered
@@ -27,7 +27,7 @@ from bentos.messages import (
 from bentos.metrics.prometheus import Metrics
 from bentos.model.champion import Champion
 from bentos.model.scorer import Fed
-from bentos.moment_kernel import NONE, moment_texts
+from bentos.moment_kernel import moment_texts
 from bentos.ports import (
     CandidateKey,
     Confirmation,
@@ -43,9 +43,6 @@ from parked.errors import InputError
 
 CLOCKS_APART = timedelta(hours=1)
 """How far ahead of ours a phone's clock may be when a person confirms."""
-
-Answer = dict[str, object]
-"""Ready to be written as JSON."""
 
 
 class Application:
@@ -98,7 +95,16 @@ class Application:
         if keys:
             probabilities, fed = source.evaluate(champion.scorer, keys)
         decision = _decide(champion, facts, candidates, probabilities, at_us)
-        answer = self._where_parked(champion, facts, candidates, probabilities, decision, at_us)
+        answer = where_parked_body(
+            self._new_id(bool(candidates)),
+            champion,
+            facts,
+            candidates,
+            probabilities,
+            decision,
+            at_us,
+            stale_after_us=self._stale_after_us,
+        )
         self._metrics.tally.answers[decision.state, decision.reason] += 1
         if keys:
             self._keep(champion, answer, now_us, decision.state, keys, range(len(keys)), fed, probabilities)
@@ -125,7 +131,7 @@ class Application:
                 keys.append(of_values(CandidateKey, (item.device_id, name, cell, at_us, row)))
                 ranks.append(rank)
                 asked.append((places, candidate))
-                moments += (candidate.left_at_us, _or_none(candidate.ended_at_us))
+                moments += (candidate.left_at_us, or_none(candidate.ended_at_us))
             results.append({"device_id": item.device_id, "reason": reason, "candidates": places})
         answer: Answer = {
             "answer_id": self._new_id(bool(keys)),
@@ -138,7 +144,7 @@ class Application:
             texts = moment_texts(moments)
             told = zip(asked, probabilities, texts[::2], texts[1::2], strict=True)
             for (places, candidate), probability, since, ended_at in told:
-                places.append(_place(candidate, probability, since, ended_at))
+                places.append(place_body(candidate, probability, since, ended_at))
             self._keep(champion, answer, now_us, "score", keys, ranks, fed, probabilities)
         return answer
 
@@ -193,45 +199,6 @@ class Application:
         if champion is None or source is None:
             raise NotReadyError(self._missing())
         return champion, source
-
-    def _where_parked(
-        self,
-        champion: Champion,
-        facts: DeviceFacts | None,
-        candidates: Sequence[Candidate],
-        probabilities: Sequence[float],
-        decision: Decision,
-        at_us: int,
-    ) -> Answer:
-        as_of_us = facts.facts_as_of_us if facts else None
-        if as_of_us is not None and as_of_us > at_us and not candidates:
-            as_of_us = None  # what is known is all of later moments
-        moments = [at_us, _or_none(as_of_us), _or_none(decision.since_us)]
-        for candidate in candidates:
-            moments += (candidate.left_at_us, _or_none(candidate.ended_at_us))
-        asked_at, facts_as_of, since, *texts = moment_texts(moments)
-        told = zip(candidates, probabilities, texts[::2], texts[1::2], strict=True)
-        places = [_place(*of) for of in told]
-        chosen = decision.candidate
-        spot = places.pop(chosen) if decision.state == "parked" and chosen is not None else None
-        # A past moment is answered with what is known now: facts newer than it are no age at all.
-        age_us = None if as_of_us is None else max(0, at_us - as_of_us)
-        return {
-            "answer_id": self._new_id(bool(candidates)),
-            "state": decision.state,
-            "reason": decision.reason,
-            "spot": spot,
-            "probability": None if chosen is None else probabilities[chosen],
-            "uncertainty_m": None if spot is None else spot["uncertainty_m"],
-            "since": since or None,
-            "runner_up": places,
-            "asked_at": asked_at,
-            "facts_as_of": facts_as_of or None,
-            "facts_age_s": None if age_us is None else age_us / 1e6,
-            "freshness": "none" if age_us is None else "stale" if age_us > self._stale_after_us else "fresh",
-            "model": {"tag": champion.scorer.tag, "generation": champion.pointer.generation},
-            "rules_version": champion.pointer.rules_version,
-        }
 
     def _keep(
         self,
@@ -293,21 +260,3 @@ def _pick(item: Asked, facts: DeviceFacts | None, at_us: int) -> tuple[list[tupl
         ranked = [(rank, c) for rank, c in ranked if c.candidate_id == item.candidate_id]
         return ranked, None if ranked else "unknown_candidate"
     return ranked, None if ranked else "no_candidates"
-
-
-def _or_none(moment_us: int | None) -> int:
-    return NONE if moment_us is None else moment_us
-
-
-def _place(candidate: Candidate, probability: float, since: str, ended_at: str) -> Answer:
-    candidate_id, _cell, _left_at_us, lat, lon, uncertainty_m, _ended_at_us, _return_m, reasons = candidate
-    return {
-        "candidate_id": candidate_id,
-        "lat": lat,
-        "lon": lon,
-        "uncertainty_m": uncertainty_m,
-        "since": since,
-        "ended_at": ended_at or None,
-        "probability": probability,
-        "reasons": reasons.split(",") if reasons else [],
-    }
