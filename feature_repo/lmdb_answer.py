@@ -109,7 +109,7 @@ class _Plan:
 
     def keys(self, columns: Columns) -> list[list[bytes]]:
         return [
-            [key_of(values) for values in zip(*(columns[key] for key in view.join_keys), strict=True)]
+            [key_of([*map(str, values)]) for values in zip(*(columns[key] for key in view.join_keys), strict=True)]
             for view in self.views
         ]
 

@@ -18,8 +18,11 @@ from typing import Any
 
 import feast.types
 import pytest
+from feast import Entity, FeatureView, Field, FileSource
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
+from feast.value_type import ValueType
 
 from feature_repo.lmdb_infra import LmdbView
 from ingestion.features.apply import apply_repo
@@ -97,6 +100,22 @@ def test_a_callers_answer_tells_present_null_and_missing_apart(shop: Shop) -> No
     present, missing = FieldStatus.PRESENT, FieldStatus.NOT_FOUND
     assert all(statuses(answer, name) == [missing, present, present, present] for name in TYPES)
     assert answer.to_dict(include_event_timestamps=True)["long__ts"] == [0, *[int(NOON.timestamp())] * 3]
+
+
+def test_a_key_may_be_a_number(shop: Shop) -> None:
+    number_key = Entity(name="the_n", join_keys=["n"], value_type=ValueType.INT64)
+    table = FeatureView(
+        name="numbered",
+        entities=[number_key],
+        schema=[Field(name="n", dtype=feast.types.Int64), Field(name="x", dtype=feast.types.Int64)],
+        source=FileSource(name="numbered_source", path="none.parquet", timestamp_field="at"),
+    )
+    shop.store.apply([number_key, table])
+    shop.store.refresh_registry()
+    key = EntityKey(join_keys=["n"], entity_values=[Value(int64_val=7)])
+    shop.write(table, (key, {"x": Value(int64_val=1)}, NOON, None))
+    answer = shop.store.get_online_features(["numbered:x"], [{"n": 7}, {"n": 8}])
+    assert answer.to_dict() == {"n": [7, 8], "x": [1, None]}
 
 
 def test_which_row_stands_where_moments_are_out_of_order(shop: Shop) -> None:
