@@ -131,6 +131,13 @@ def _open(home: Path, rules: str, online: OnlineStoreKind, redis_connection: str
         def _should_use_plan(self) -> bool:
             return True
 
+        def plan(self, *asked: Any, **options: Any) -> tuple[Any, Any, Any]:
+            """Feast's; but tables of SQLite that are another setting's stay: a server may still answer from them."""
+            registry, infra, made = super().plan(*asked, **options)
+            if self.config.online_store.type != "sqlite":
+                infra.infra_object_diffs.clear()
+            return registry, infra, made
+
     settings = Settings(home=home, rules=rules, online_store=online, redis_connection=redis_connection)
     return PlannedStore(config=RepoConfig(**store_config(settings), repo_path=REPO_YAML.parent))
 
