@@ -1,4 +1,5 @@
-"""Some phones that one of Feast's own online stores knows. Feast reads by key alone; each store can be asked for keys.
+"""Whether one of Feast's own online stores knows phones, and some of them. Feast reads by key alone; each store can be
+asked for keys.
 
 Of the embedded store ``feature_repo.packed`` says it (``PackedRows.first``).
 """
@@ -30,6 +31,17 @@ def some_phones(store: FeatureStore, most: int) -> list[str]:
     else:
         found = ()
     return [_phone(key) for key in islice(found, most)]
+
+
+def was_loaded(store: FeatureStore) -> bool:
+    """Whether the store was ever filled, where it can have forgotten: else whoever it does not know may be known.
+
+    Files do not forget: what of SQLite is gone is an error, and of the embedded store, not open. Raises SettingError
+    where the store is a server and does not answer.
+    """
+    if store.config.online_store.type != REDIS:
+        return True
+    return bool(store._get_provider().online_store.was_loaded(store.config))
 
 
 def _in_sqlite(store: FeatureStore, online: Any, view: Any, most: int) -> list[bytes]:

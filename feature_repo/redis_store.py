@@ -2,6 +2,8 @@
 
 * A server that does not answer is one line naming the setting, not a traceback of sockets.
 * A key that is not there is NOT_FOUND, as with the other stores (Feast's gives nulls that are PRESENT).
+* Whether the platform's loader has ever filled it is kept there: a server that lost its memory, or another one, would
+  otherwise say of every phone that it was never seen.
 * Rows that the loader has compared already are written as they are (``write_compared``): Feast's own write passes over
   rows of an equal moment, so a build of new definitions would change nothing.
 """
@@ -81,6 +83,17 @@ class RedisOnlineStore(FeastRedisStore):  # type: ignore[misc]
         """Remove the keys of these views."""
         with _answering(config.online_store.connection_string):
             super().teardown(config, tables, entities)
+            self._get_client(config.online_store).delete(_loaded_key(config))
+
+    def note_loaded(self, config: RepoConfig) -> None:
+        """Keep that the newest rows of all views were written."""
+        with _answering(config.online_store.connection_string):
+            self._get_client(config.online_store).set(_loaded_key(config), "yes")
+
+    def was_loaded(self, config: RepoConfig) -> bool:
+        """Whether ``note_loaded`` was said to this server, and it kept it."""
+        with _answering(config.online_store.connection_string):
+            return bool(self._get_client(config.online_store).exists(_loaded_key(config)))
 
     def some_keys(self, config: RepoConfig, table: FeatureView, most: int) -> list[bytes]:
         """Serialized entity keys that rows of ``table``'s entities are under, about ``most``, whichever come first.
@@ -113,13 +126,20 @@ class RedisOnlineStore(FeastRedisStore):  # type: ignore[misc]
 
 
 def require_answer(connection: str) -> None:
-    """Raises SettingError where the server of a connection (``feast_connection``) does not answer. Changes nothing."""
+    """Raises SettingError where the server of a connection (``feast_connection``) does not answer, or one of
+    its options is wrong. Changes nothing."""
     (node, *_), options = FeastRedisStore._parse_connection_string(connection)
-    with (
-        _answering(connection),
-        Redis(host=node["host"], port=node["port"], retry=Retry(NoBackoff(), 1), **options) as client,
-    ):
-        client.ping()
+    try:
+        with (
+            _answering(connection),
+            Redis(host=node["host"], port=node["port"], retry=Retry(NoBackoff(), 1), **options) as client,
+        ):
+            client.ping()
+    except (TypeError, ValueError) as error:  # redis-py's, of an option that it does not have or cannot use
+        raise SettingError(
+            f"PARKED_REDIS_CONNECTION: {place_of(connection)}: an option is wrong ({first_line(error)})",
+            mend="say host:port[,db=0][,password=...], and of options those of redis-py",
+        ) from None
 
 
 @contextmanager
@@ -132,3 +152,7 @@ def _answering(connection: str) -> Iterator[None]:
             f"PARKED_REDIS_CONNECTION: {place} does not serve ({first_line(error)})",
             mend="start the Redis server or correct the setting",
         ) from None
+
+
+def _loaded_key(config: RepoConfig) -> str:
+    return f"{config.project}:loaded"

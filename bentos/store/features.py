@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, ParamSpec, TypeVar
 
 from bentos.answer import Candidate
 from bentos.ports import CandidateKey, DeviceFacts, FeatureSource, NotReadyError, Values
 from bentos.store.turns import Turns
-from feature_repo.phones import some_phones
+from feature_repo.phones import some_phones, was_loaded
 from feature_repo.retrieve import online_features
 from feature_repo.services import WHERE_PARKED_V1
+from feature_repo.sqlite_file import keep_up
 from feature_repo.store import open_store
 from feature_repo.store import service as applied_service
 from parked.errors import NotFoundError, SettingError
@@ -21,6 +23,9 @@ RANKS = (1, 2, 3)
 
 LOOKED_THROUGH: Final = 100
 """Phones among which one with a candidate is looked for, to try a model on."""
+
+NO_ANSWER: Final = "the online store does not answer"
+NOT_LOADED: Final = "the online store was never loaded, or lost everything; run `parked features build`"
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,9 +44,10 @@ class FeastSource(FeatureSource):
 
     inline = False
 
-    def __init__(self, store: Any) -> None:
-        """``store``: a ``feast.FeatureStore`` with the repo applied."""
+    def __init__(self, store: Any, *, in_sqlite: bool = False) -> None:
+        """``store``: a ``feast.FeatureStore`` with the repo applied; ``in_sqlite``: its online store is SQLite's."""
         self._store = store
+        self._in_sqlite = in_sqlite
         # Feast's SQLite store is one connection: a model's trial must not run between a request's reads. Who sees
         # whether the store answers, or tries a model, gets a turn under any load.
         self._turns = Turns()
@@ -49,12 +55,15 @@ class FeastSource(FeatureSource):
     @classmethod
     def open(cls, settings: Settings) -> FeastSource:
         """Over the process's store. Raises what ``applied_store`` raises."""
-        return cls(applied_store(settings))
+        return cls(applied_store(settings), in_sqlite=settings.online_store == "sqlite")
 
     def devices(self, device_ids: Sequence[str]) -> list[DeviceFacts | None]:
         """One entry per id, in order; None for a device without a ``device_state``."""
         rows = self._asked([{"device_id": d} for d in device_ids], WHERE_PARKED_V1)
-        return [device_facts(device_id, row) for device_id, row in zip(device_ids, rows, strict=True)]
+        told = [device_facts(device_id, row) for device_id, row in zip(device_ids, rows, strict=True)]
+        if None in told and not self._told(was_loaded, self._store):
+            raise NotReadyError(NOT_LOADED)
+        return told
 
     def values(self, service: str, names: Sequence[str], keys: Sequence[CandidateKey]) -> list[Values]:
         """The features ``names`` of FeatureService ``service``, one row per key, in order. Raises NotFoundError."""
@@ -80,12 +89,18 @@ class FeastSource(FeatureSource):
         return self._told(online_features, self._store, rows, service)
 
     def _told(self, ask: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-        """What the store says when its turn comes. Raises NotReadyError where it is a server and does not answer."""
+        """What the store says when its turn comes. Raises NotReadyError where it does not answer, whyever."""
         with self._turns:
             try:
+                if self._in_sqlite:
+                    keep_up(self._store)
                 told = ask(*arguments, **named)
-            except SettingError as error:
-                raise NotReadyError("the online store does not answer") from error
+            except FileNotFoundError as error:
+                raise NotReadyError(NOT_LOADED) from error
+            except sqlite3.OperationalError as error:
+                raise NotReadyError(NOT_LOADED if "no such table" in str(error) else NO_ANSWER) from error
+            except (SettingError, sqlite3.Error, OSError) as error:
+                raise NotReadyError(NO_ANSWER) from error
             self.answered += 1
             return told
 

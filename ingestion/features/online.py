@@ -83,7 +83,10 @@ def load_rows(
 ) -> dict[str, Loaded]:
     """``load_online`` of rows already chosen (``online_rows``): one per key."""
     catalogue = catalogue or declared()
-    return {view: _load(store, view, rows[view], catalogue, replace, progress) for view in (CANDIDATE, PLACE, DEVICE)}
+    done = {view: _load(store, view, rows[view], catalogue, replace, progress) for view in (CANDIDATE, PLACE, DEVICE)}
+    if store.config.online_store.type == REDIS:
+        store._get_provider().online_store.note_loaded(store.config)
+    return done
 
 
 def online_rows(snapshots: Mapping[str, pa.Table]) -> dict[str, Chosen]:

@@ -31,7 +31,7 @@ from tests.bentos.fakes import publish, settings_in
 from tests.bentos.world import START, drives, train_real
 from tests.feature_repo.facts_builder import START as START_US
 from tests.feature_repo.facts_builder import row, table
-from tests.redis_server import free_port
+from tests.redis_server import emptied, free_port
 
 NOBODY_LISTENS = "does not serve .* start the Redis server or correct the setting"
 
@@ -78,6 +78,34 @@ def test_a_server_and_the_command_line_answer_from_redis(
     assert said.exit_code == 0, said.output
     assert json.loads(said.stdout)["state"]["facts_as_of_us"] is not None
     assert not (settings.feast_dir / "online.lmdb").exists()
+
+
+def test_a_server_that_lost_everything_knows_of_nobody_that_he_was_never_seen(
+    tmp_path: Path, redis_address: str
+) -> None:
+    settings = over_redis(tmp_path, redis_address)
+    facts = build_facts(drives(devices=1, days=1), None, load_rules(None))
+    apply_repo(settings)
+    source = FeastSource.open(settings)
+    with pytest.raises(NotReadyError, match="never loaded, or lost everything; run `parked features build`"):
+        source.devices(["phone-0"])
+    build_features(settings, facts)
+    known, nobody = source.devices(["phone-0", "nobody"])
+    assert known is not None
+    assert nobody is None
+    emptied(redis_address)
+    with pytest.raises(NotReadyError, match="lost everything"):
+        source.devices(["phone-0"])
+    build_features(settings, facts)
+    assert source.devices(["phone-0"]) == [known]
+
+
+@pytest.mark.parametrize("option", ["colour=red", "socket_timeout=soon", "socket_timeout=-1", "host=other"])
+def test_an_option_that_redis_py_does_not_take_is_one_line(tmp_path: Path, redis_address: str, option: str) -> None:
+    with pytest.raises(SettingError, match=r"127.0.0.1:\d+: an option is wrong") as trouble:
+        apply_repo(over_redis(tmp_path, f"{redis_address},{option},password=hush"))
+    assert "hush" not in str(trouble.value)
+    assert "\n" not in str(trouble.value)
 
 
 def test_other_definitions_and_a_replacing_load_change_what_is_stored_at_the_same_or_a_later_moment(
