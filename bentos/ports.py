@@ -94,6 +94,14 @@ class FeatureSource(Protocol):
         """
         ...
 
+    def replaced(self) -> bool:
+        """Whether it reads what is no longer there: it answers from that, and is to be opened anew."""
+        return False
+
+    def knows_any(self) -> bool:
+        """Whether it knows a phone, where that can be told; one that takes another's place is waited for until then."""
+        return True
+
     def sample(self, asked_at_us: int) -> list[CandidateKey]:  # noqa: ARG002  for those that have one
         """A few candidates that the store knows, of any phone, to try a model on; empty where it cannot name any."""
         return []

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from feature_repo.lmdb_files import named
 from feature_repo.pack import pack
 from feature_repo.packed import EVENT_US, LONGEST_KEY, declare, file_of, key_of, moment_of
 
@@ -38,12 +39,13 @@ def load_columns(path: Path, view: bytes, parts: Iterable[Rows]) -> int:
     """Write rows of a view in one transaction, a part after the other; says how many were written.
 
     A few thousand rows a part keep what is made of them in the processor's caches. Raises InternalError for a column
-    of another type.
+    of another type, InputError where the file cannot be written.
     """
     file = file_of(path)
-    handle = file.view(view, make=True)
+    with named(path):
+        handle = file.view(view, make=True)
     written = 0
-    with file.begin(write=True, buffers=True) as transaction, transaction.cursor(handle) as cursor:
+    with named(path), file.begin(write=True, buffers=True) as transaction, transaction.cursor(handle) as cursor:
         for keys, columns, stays in parts:
             types = {name: _TYPES.get(str(column.type), "") for name, column in columns.items()}
             known = declare(transaction, view, types)

@@ -31,6 +31,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 
 from feature_repo.lmdb_answer import Answerer, PackedResponse, Reading
+from feature_repo.lmdb_files import named
 from feature_repo.lmdb_infra import LmdbView
 from feature_repo.lmdb_values import Found, found, path_of, plain, values_of, view_key
 from feature_repo.packed import (
@@ -176,14 +177,15 @@ class LmdbOnlineStore(OnlineStore):  # type: ignore[misc]
         file = file_of(path_of(config))
         kept = {view_key(config, table): _fields_of(table) for table in tables_to_keep}
         gone = {view: file.view(view) for view in (view_key(config, table) for table in tables_to_delete)}
-        for view in kept:
-            file.view(view, make=True)
-        with file.begin(write=True) as transaction:
-            drop_older(transaction)
-            for view, fields in kept.items():
-                declare(transaction, view, fields)
-            for view, handle in gone.items():
-                drop(transaction, view, handle)
+        with named(path_of(config)):
+            for view in kept:
+                file.view(view, make=True)
+            with file.begin(write=True) as transaction:
+                drop_older(transaction)
+                for view, fields in kept.items():
+                    declare(transaction, view, fields)
+                for view, handle in gone.items():
+                    drop(transaction, view, handle)
 
     def plan(self, config: RepoConfig, desired_registry_proto: Registry) -> list[InfraObject]:
         """What the desired views need here."""

@@ -19,6 +19,9 @@ from typing import Any, Final
 import lmdb
 import msgpack
 
+from feature_repo.lmdb_files import named, present
+from parked.errors import ConflictError
+
 EVENT_US: Final = "event_timestamp_us"
 """First field of every row: when it became known, microseconds since the epoch."""
 
@@ -51,11 +54,13 @@ class PackedFile:
     """The file as this process holds it open. Safe to use from several threads and beside any writer."""
 
     def __init__(self, path: Path) -> None:
-        """``path``: the store's folder (made where it is not there)."""
+        """``path``: the store's folder (made where it is not there). Raises InputError where it holds no such file."""
         path.mkdir(parents=True, exist_ok=True)
-        self._environment: Any = lmdb.open(
-            str(path), map_size=MAP_BYTES, max_readers=512, readahead=False, max_spare_txns=16, max_dbs=MOST_VIEWS
-        )
+        with named(path):
+            self._environment: Any = lmdb.open(
+                str(path), map_size=MAP_BYTES, max_readers=512, readahead=False, max_spare_txns=16, max_dbs=MOST_VIEWS
+            )
+        self._path, self._opened = path, present(path)
         self._environment.reader_check()  # what killed readers had: there are only so many places
         self._views: dict[bytes, Any] = {}
         self._lock = threading.Lock()
@@ -86,6 +91,10 @@ class PackedFile:
                 self._views[view] = found
         return found
 
+    def taken(self) -> list[str]:
+        """Which of its files were removed or replaced since: this goes on reading what was there before."""
+        return [name for name, opened in self._opened.items() if present(self._path)[name] != opened]
+
     def close(self) -> None:
         """Let it go."""
         self._environment.close()
@@ -104,6 +113,10 @@ class PackedRows:
         views = {view: self._file.view(view) for view in keys}
         with self._file.begin(buffers=True) as transaction:
             return {view: unpacked(transaction, views[view], of) for view, of in keys.items()}
+
+    def replaced(self) -> bool:
+        """Whether the folder was removed, or holds another file by now."""
+        return bool(self._file.taken())
 
     def handle(self, view: bytes) -> Any:
         """By what ``stored`` knows a view (made where it is not there)."""
@@ -249,6 +262,21 @@ def file_of(path: Path) -> PackedFile:
             if found is None:
                 found = _OPEN[path] = PackedFile(path)
     return found
+
+
+def forget_replaced(path: Path) -> None:
+    """Let this process's handle go if the folder was removed or made anew: ``file_of`` opens what is there now. Who
+    still reads from it may finish.
+
+    Raises ConflictError where one of its two files alone was: LMDB would take away the other one's locks.
+    """
+    with _LOCK:
+        opened = _OPEN.get(path)
+        taken = opened.taken() if opened is not None else []
+        if len(taken) == 1:
+            raise ConflictError(f"{path}: {taken[0]} was removed or replaced alone", mend="restart the server")
+        if taken:
+            del _OPEN[path]
 
 
 def remove(path: Path) -> None:

@@ -24,7 +24,7 @@ from bentos.ports import CandidateKey, DeviceFacts, FeatureSource, Values
 from bentos.store.features import RANKS
 from feature_repo.asked import ASKED, ASKED_INPUTS, ask
 from feature_repo.declare import CANDIDATE, DEVICE, PLACE
-from feature_repo.packed import EMPTY, LONGEST_KEY, PackedRows, key_of, view_of
+from feature_repo.packed import EMPTY, LONGEST_KEY, PackedRows, forget_replaced, key_of, view_of
 from feature_repo.services import SERVICES
 from feature_repo.store import lmdb_folder, project
 from parked.errors import NotFoundError
@@ -86,11 +86,20 @@ class LmdbSource(FeatureSource):
     @classmethod
     def open(cls, settings: Settings) -> LmdbSource:
         """Over the home's online store of the rules in use. Raises NotFoundError where there is none, or nothing is
-        applied to it."""
+        applied to it, InputError where it is damaged, ConflictError where one of its files was taken away alone."""
         path = lmdb_folder(settings)
         if not path.is_dir():
             raise NotFoundError(f"{path}: no online store", mend="run `parked features build` (or apply)")
+        forget_replaced(path)
         return cls(PackedRows(path), project(settings.rules))
+
+    def replaced(self) -> bool:
+        """Whether the file was removed, or another one is in its place."""
+        return self._rows.replaced()
+
+    def knows_any(self) -> bool:
+        """Whether a phone was loaded: devices come last."""
+        return bool(self._rows.first(self._view[DEVICE], 1))
 
     def devices(self, device_ids: Sequence[str]) -> list[DeviceFacts | None]:
         """One entry per id, in order; None for a device without a ``device_state``."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import structlog
 
 from bentos.ports import FeatureSource, NotReadyError
-from parked.errors import ParkedError
+from parked.errors import NotFoundError, ParkedError
 
 log = structlog.get_logger(__name__)
 
@@ -33,20 +33,25 @@ class StoreWatch:
         """What the log says of it, beside what anyone may read."""
         self._answered, self._until = 0, 0.0
         self.source: FeatureSource | None = None
-        """None until it was opened; then for good."""
+        """None until it was opened; then for good: one that was replaced answers until the next one is open."""
         self.trouble: str | None = "the feature store is being opened"
         """Why questions cannot be answered, in words; None while it answers."""
 
     def look(self) -> None:
-        """Open the store if it is not open, else see whether it answers. Never raises."""
-        if self.source is None:
+        """Open the store if it is not open or was replaced, else see whether it answers. Never raises."""
+        if self.source is None or self.source.replaced():
             self._open()
-        elif not self.source.inline:  # what waits for nobody answers, or fails, at once
+        elif self.source.inline:  # what waits for nobody answers, or fails, at once
+            self._settle("feature_store", None)
+        else:
             self._settle("online_store", self._ask(self.source))
 
     def _open(self) -> None:
         try:
-            self.source = self._open_source()
+            opened = self._open_source()
+            if self.source is not None and not opened.knows_any():
+                raise NotFoundError("the online store was replaced by one that knows no phone yet")
+            self.source = opened
         except Exception as error:  # absent, not applied, locked, damaged: not ready, and tried again
             why = str(error) if isinstance(error, ParkedError) else f"{type(error).__name__}: {error}"
             self._settle("feature_store", why)
