@@ -34,13 +34,11 @@ def some_phones(store: FeatureStore, most: int) -> list[str]:
 
 
 def was_loaded(store: FeatureStore) -> bool:
-    """Whether the store was ever filled, where it can have forgotten: else whoever it does not know may be known.
+    """Whether a Redis was ever filled and did not forget it: else whoever it does not know may be known.
 
     Files do not forget: what of SQLite is gone is an error, and of the embedded store, not open. Raises SettingError
-    where the store is a server and does not answer.
+    where the server does not answer.
     """
-    if store.config.online_store.type != REDIS:
-        return True
     return bool(store._get_provider().online_store.was_loaded(store.config))
 
 

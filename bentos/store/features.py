@@ -16,7 +16,7 @@ from feature_repo.sqlite_file import keep_up
 from feature_repo.store import open_store
 from feature_repo.store import service as applied_service
 from parked.errors import NotFoundError, SettingError
-from parked.settings import Settings
+from parked.settings import OnlineStoreKind, Settings
 
 RANKS = (1, 2, 3)
 """The candidates ``device_state`` keeps, newest first."""
@@ -44,10 +44,10 @@ class FeastSource(FeatureSource):
 
     inline = False
 
-    def __init__(self, store: Any, *, in_sqlite: bool = False) -> None:
-        """``store``: a ``feast.FeatureStore`` with the repo applied; ``in_sqlite``: its online store is SQLite's."""
+    def __init__(self, store: Any, online: OnlineStoreKind = "lmdb") -> None:
+        """``store``: a ``feast.FeatureStore`` with the repo applied; ``online``: which online store it has."""
         self._store = store
-        self._in_sqlite = in_sqlite
+        self._online = online
         # Feast's SQLite store is one connection: a model's trial must not run between a request's reads. Who sees
         # whether the store answers, or tries a model, gets a turn under any load.
         self._turns = Turns()
@@ -55,13 +55,13 @@ class FeastSource(FeatureSource):
     @classmethod
     def open(cls, settings: Settings) -> FeastSource:
         """Over the process's store. Raises what ``applied_store`` raises."""
-        return cls(applied_store(settings), in_sqlite=settings.online_store == "sqlite")
+        return cls(applied_store(settings), settings.online_store)
 
     def devices(self, device_ids: Sequence[str]) -> list[DeviceFacts | None]:
         """One entry per id, in order; None for a device without a ``device_state``."""
         rows = self._asked([{"device_id": d} for d in device_ids], WHERE_PARKED_V1)
         told = [device_facts(device_id, row) for device_id, row in zip(device_ids, rows, strict=True)]
-        if None in told and not self._told(was_loaded, self._store):
+        if self._online == "redis" and None in told and not self._told(was_loaded, self._store):
             raise NotReadyError(NOT_LOADED)
         return told
 
@@ -92,7 +92,7 @@ class FeastSource(FeatureSource):
         """What the store says when its turn comes. Raises NotReadyError where it does not answer, whyever."""
         with self._turns:
             try:
-                if self._in_sqlite:
+                if self._online == "sqlite":
                     keep_up(self._store)
                 told = ask(*arguments, **named)
             except FileNotFoundError as error:
