@@ -11,6 +11,8 @@ ParkedError
 
 from __future__ import annotations
 
+import errno
+
 
 class ParkedError(Exception):
     """Root of every error this platform raises on purpose."""
@@ -60,3 +62,8 @@ def first_line(error: BaseException) -> str:
     ('no magic bytes', 'ValueError')
     """
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def is_full(error: OSError) -> bool:
+    """Is it that a disk, or somebody's share of it, is full?"""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)

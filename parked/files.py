@@ -12,7 +12,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from parked.errors import InputError, first_line
+from parked.errors import InputError, first_line, is_full
 
 PARQUET_DAMAGE: Final = (pa.ArrowException, OSError, ValueError, LookupError, NotImplementedError)
 """What pyarrow raises on a damaged Parquet file: nearly anything."""
@@ -21,6 +21,17 @@ PARQUET_DAMAGE: Final = (pa.ArrowException, OSError, ValueError, LookupError, No
 def unreadable(path: Path, what: str, error: Exception) -> InputError:
     """One line for a file of ``what`` that is no readable Parquet; to be raised."""
     return InputError(f"{path}: not a readable Parquet file ({first_line(error)})", mend=f"give {what} as Parquet")
+
+
+@contextmanager
+def naming_full(path: Path) -> Iterator[None]:
+    """Have the error of a full disk name ``path``, where it names no file (Arrow's name none)."""
+    try:
+        yield
+    except OSError as error:
+        if is_full(error) and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 @contextmanager
@@ -39,7 +50,8 @@ def atomic_path(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
+        with naming_full(target):
+            yield temporary
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
         os.replace(temporary, target)
@@ -78,15 +90,18 @@ def take_blocks(fd: int, size: int) -> None:
         raise
 
 
-def write_table(target: Path, table: pa.Table, *, dictionary: Sequence[str] | None = None) -> None:
+def write_table(
+    target: Path, table: pa.Table, *, dictionary: Sequence[str] | None = None, checksums: bool = False
+) -> None:
     """Write an Arrow table as zstd Parquet durably and atomically. Same rows, same bytes.
 
     ``dictionary``: columns that repeat few values (default: all are tried). Naming them halves the time to read back a
-    table whose other columns hold no value twice.
+    table whose other columns hold no value twice. ``checksums``: of each page, so that a reader who asks for it
+    (``page_checksum_verification``) is told of a bit that changed, where he would get another value.
     """
     with atomic_path(target) as temporary:
         use = True if dictionary is None else list(dictionary)
-        pq.write_table(table, temporary, compression="zstd", use_dictionary=use)
+        pq.write_table(table, temporary, compression="zstd", use_dictionary=use, write_page_checksum=checksums)
 
 
 def least_and_greatest(file: pq.ParquetFile, column: str, group: int) -> tuple[str, str] | None:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from parked.files import naming_full
+
 _PREFIX: Final = ".scratch-"
 
 
@@ -28,7 +30,8 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
         held = os.open(folder, os.O_RDONLY)
         fcntl.flock(held, fcntl.LOCK_EX)
     try:
-        yield folder
+        with naming_full(parent):
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(held)

@@ -32,7 +32,7 @@ class Known:
         """
         seen, waiting = self._seen[kind], self._waiting[kind]
         for segment in [s for s in waiting if s.overlaps(first, last)]:
-            seen.add(*segment_receipts(self.raw_dir, segment.path))
+            seen.add(*segment_receipts(self.raw_dir, segment))
             waiting.remove(segment)
         return seen.ranks(hashes)
 

@@ -28,6 +28,9 @@ DONE: Final = "done"
 FAILED: Final = "failed"
 """A run that died before its commit; nothing of it is visible. Found and marked by the next writer."""
 
+_CLOCK_STEP_S: Final = 1.0
+"""A file system's clock may go in steps, and lie so much behind the one that runs are dated by."""
+
 
 @dataclass
 class Writer:
@@ -251,13 +254,17 @@ class RawLog:
     def _recover(self, now: datetime) -> None:
         """Mark runs and retries that died; called with the lock held, so none of them can still be alive."""
         with transaction(self.engine) as session:
-            ids = session.scalars(select(IngestionRun.id).where(IngestionRun.status == RUNNING)).all()
-            retries = session.scalars(select(QuarantineRetry.id).where(QuarantineRetry.status == RUNNING)).all()
-            if not ids and not retries:
+            tables = (IngestionRun, QuarantineRetry)
+            found = [session.execute(select(t.id, t.started_at).where(t.status == RUNNING)).all() for t in tables]
+            if not any(found):
                 return
-            session.execute(delete(QuarantinedRecord).where(QuarantinedRecord.run_id.in_(ids)))
-            for table, dead in ((IngestionRun, ids), (QuarantineRetry, retries)):
+            runs, retries = ([number for number, _ in dead] for dead in found)
+            session.execute(delete(QuarantinedRecord).where(QuarantinedRecord.run_id.in_(runs)))
+            for table, dead in ((IngestionRun, runs), (QuarantineRetry, retries)):
                 mark = update(table).where(table.id.in_(dead))
                 session.execute(mark.values(status=FAILED, finished_at=now))
+        # A file older than those runs is none of theirs: another database's, or an older copy of this one is in use.
+        since = min(started for dead in found for _, started in dead).timestamp() - _CLOCK_STEP_S
         for file in self.orphans():
-            file.unlink(missing_ok=True)
+            if file.stat().st_mtime >= since:
+                file.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import reduce
 from operator import and_
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,8 +16,8 @@ import pyarrow.parquet as pq
 
 from ingestion.raw.content import from_hex
 from ingestion.raw.seen import best_of_each, ranks_of
-from ingestion.raw.segments import EARLIER, REPEATING, SCHEMAS, Segment
-from parked.errors import InternalError
+from ingestion.raw.segments import EARLIER, REPEATING, SCHEMAS, Segment, check_intact, unreadable_segment
+from parked.files import PARQUET_DAMAGE
 
 
 def scan(
@@ -65,12 +66,14 @@ def receipts(
     for segment in segments:
         if segment.kind.removeprefix(EARLIER) != kind:
             continue
+        check_intact(raw_dir, segment)
+        path = raw_dir / segment.path
         try:
-            with pq.ParquetFile(raw_dir / segment.path, read_dictionary=words) as file:
+            with pq.ParquetFile(path, read_dictionary=words, page_checksum_verification=True) as file:
                 for batch in file.iter_batches(rows, columns=list(columns), use_threads=False):
                     yield pa.Table.from_batches([batch])
-        except (OSError, pa.ArrowInvalid) as error:
-            raise _unreadable(raw_dir, error) from error
+        except PARQUET_DAMAGE as error:
+            raise unreadable_segment(path, error) from error
 
 
 def received_earlier(raw_dir: Path, segments: Sequence[Segment]) -> list[str]:
@@ -89,16 +92,20 @@ def _read(
     raw_dir: Path, segments: Sequence[Segment], kind: str, names: list[str], conditions: list[ds.Expression]
 ) -> pa.Table:
     schema = SCHEMAS[kind]
-    paths = [str(raw_dir / segment.path) for segment in segments if segment.kind == kind]
-    if not paths:
+    segments = [segment for segment in segments if segment.kind == kind]
+    if not segments:
         return schema.empty_table().select(names)
+    for segment in segments:
+        check_intact(raw_dir, segment)
+    paths = [str(raw_dir / segment.path) for segment in segments]
     condition = reduce(and_, conditions) if conditions else None
     try:
-        table = ds.dataset(paths, schema=schema, format="parquet").to_table(columns=names, filter=condition)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise _unreadable(raw_dir, error) from error
-    return table.cast(pa.schema([schema.field(name) for name in names]))
+        table = ds.dataset(paths, schema=schema, format=_VERIFIED).to_table(columns=names, filter=condition)
+        return table.cast(pa.schema([schema.field(name) for name in names]))
+    except PARQUET_DAMAGE as error:
+        raise unreadable_segment(raw_dir, error) from error
 
 
-def _unreadable(raw_dir: Path, error: Exception) -> InternalError:
-    return InternalError(f"{raw_dir}: a raw segment in the ledger is not readable ({error})")
+_VERIFIED: Final = ds.ParquetFileFormat(
+    default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+)
