@@ -51,10 +51,11 @@ def diff(
     tell_of_compiling()
     with progress("two versions side by side") as advance, _parts(fixes, motion, device, advance) as parts:
         found, records = side_by_side(parts, *versions)
-    if not records:
-        if device is not None:
-            raise NotFoundError(f"no records of device {device!r}", mend="check the id")
-        raise InputError(f"{fixes or 'raw'}: no usable fixes", mend="run: parked ingest PATH")
+        if not records:
+            if device is not None:
+                raise NotFoundError(f"no records of device {device!r}", mend="check the id")
+            mend = "run: parked ingest PATH" if fixes is None else "give a file with fixes"
+            raise InputError(f"{fixes or settings.raw_dir}: no usable fixes", mend=mend)
     names = (_label(rules[0], versions[0].version), _label(rules[1], versions[1].version))
     shown = {change: found.first(change, LARGEST) for change in (APPEARED, VANISHED)}
     shown[MOVED] = found.largest(LARGEST)

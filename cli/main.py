@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import warnings
@@ -17,7 +18,7 @@ from cli.score import score
 from cli.serve import package, serve
 from cli.simulate import simulate
 from cli.train import evaluate, publish, rollback, train
-from parked.errors import InputError, ParkedError, first_line
+from parked.errors import InputError, ParkedError, SettingError, first_line, is_full
 from parked.names import shown
 
 app = typer.Typer(
@@ -60,7 +61,7 @@ def main() -> None:
     except TyperException as error:  # an option or argument that cannot be
         sys.stderr.write(_one_line(error) + "\n")
         sys.exit(2)
-    except typer.Abort:
+    except (typer.Abort, KeyboardInterrupt):  # the latter before typer has begun
         sys.stderr.write("parked: stopped\n")
         sys.exit(130)
     except ParkedError as error:
@@ -71,9 +72,27 @@ def main() -> None:
         sys.exit(2)
     except OSError as error:  # a path that cannot be read or written: the user's to mend
         where = f"{error.filename}: " if error.filename else ""
-        reason = error.strerror or first_line(error)
-        sys.stderr.write(f"parked: {where}{reason}; check the path and its permissions\n")
+        if is_full(error):
+            reason, mend = os.strerror(error.errno or errno.ENOSPC), "make room there"
+        else:
+            reason, mend = error.strerror or first_line(error), "check the path and its permissions"
+        sys.stderr.write(f"parked: {where}{reason}; {mend}\n")
         sys.exit(2)
+    except Exception as error:
+        if (mistake := _of_database(error)) is None:
+            raise
+        sys.stderr.write(f"parked: {mistake}\n")
+        sys.exit(mistake.exit_code)
+
+
+def _of_database(error: Exception) -> SettingError | None:
+    """What the operations database says of itself in the middle of a command, in one line; None for anything else."""
+    if "sqlalchemy" not in sys.modules:  # nothing opened one, and it takes long to load
+        return None
+    from parked.opsdb.engine import trouble
+    from parked.settings import load_settings
+
+    return trouble(error, load_settings().database)
 
 
 def _check_words(arguments: Sequence[str]) -> None:

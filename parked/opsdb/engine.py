@@ -8,10 +8,17 @@ from pathlib import Path
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    NoSuchModuleError,
+    ProgrammingError,
+)
 from sqlalchemy.orm import Session
 
-from parked.errors import SettingError
+from parked.errors import SettingError, first_line
 
 
 def open_database(url: str) -> Engine:
@@ -42,11 +49,27 @@ def open_database(url: str) -> Engine:
     try:
         upgrade(engine)
     except DatabaseError as error:
-        raise SettingError(
-            f"PARKED_DATABASE_URL: cannot use {parsed.render_as_string(hide_password=True)}: {error.orig}",
-            mend="see that it can be reached and written to",
-        ) from None
+        raise _unusable(url, error) from None
+    except UnicodeDecodeError:  # of a damaged file's own words
+        raise _unusable(url, ValueError("it is damaged")) from None
     return engine
+
+
+def trouble(error: Exception, url: str) -> SettingError | None:
+    """What a database at ``url`` says of itself (it is full, locked, damaged, gone), in one line, to be raised or told.
+
+    None for any other error, among them a statement of ours that is wrong.
+    """
+    ours = IntegrityError | ProgrammingError | DataError
+    return None if not isinstance(error, DatabaseError) or isinstance(error, ours) else _unusable(url, error)
+
+
+def _unusable(url: str, error: Exception) -> SettingError:
+    place = make_url(url).render_as_string(hide_password=True)
+    said = first_line(getattr(error, "orig", None) or error)
+    return SettingError(
+        f"PARKED_DATABASE_URL: cannot use {place}: {said}", mend="see that it can be reached and written to"
+    )
 
 
 def _tune_sqlite(connection, _record) -> None:  # type: ignore[no-untyped-def]

@@ -100,3 +100,16 @@ def test_a_database_that_cannot_be_opened_is_one_line(tmp_path):
         open_database(f"sqlite:///{tmp_path / 'file'}")
     with pytest.raises(SettingError, match="give a place that can be written to"):
         open_database(f"sqlite:///{tmp_path / 'file' / 'ops.db'}")
+
+
+def test_a_database_whose_own_words_are_damaged_is_one_line(url, tmp_path):
+    open_database(url).dispose()
+    file = tmp_path / "ops.db"
+    whole = file.read_bytes()
+    broken = whole.replace(b"tablelabellabel", b"table\xc5abellabel").replace(
+        b"CREATE TABLE label", b"CREATE TABEL label"
+    )
+    assert broken != whole
+    file.write_bytes(broken)
+    with pytest.raises(SettingError, match=r"cannot use sqlite:///.*ops.db: "):
+        open_database(url)
