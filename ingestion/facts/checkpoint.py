@@ -16,14 +16,13 @@ import pyarrow as pa
 from ingestion.facts import kernel
 from ingestion.facts.kernel.stream import META
 from ingestion.facts.kernel.types import RECORD, ROW, STATE
-from ingestion.facts.rules import Rules
+from ingestion.facts.rules import Rules, build_command
 from ingestion.facts.stream import History, StopStream
 from parked.errors import ConflictError, InputError, first_line
 from parked.files import atomic_path
 
 _MAGIC: Final = b"parked-stream-1\n"
 _CHUNK: Final = 4 << 20
-_REBUILD: Final = "run: parked facts build"
 
 
 def engine_id(rules: Rules) -> str:
@@ -58,9 +57,11 @@ def load(path: Path, rules: Rules, history: History | None = None) -> tuple[Stop
         with pa.CompressedInputStream(str(path), "zstd") as source:
             return _read(source, path, rules, history)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such checkpoint", mend=_REBUILD) from None
+        raise InputError(f"{path}: no such checkpoint", mend=build_command(rules.version)) from None
     except (OSError, EOFError, ValueError, pa.ArrowInvalid) as error:
-        raise InputError(f"{path}: damaged checkpoint ({first_line(error)})", mend=_REBUILD) from None
+        raise InputError(
+            f"{path}: damaged checkpoint ({first_line(error)})", mend=build_command(rules.version)
+        ) from None
 
 
 def _read(source: Any, path: Path, rules: Rules, history: History | None) -> tuple[StopStream, int]:
@@ -79,7 +80,7 @@ def _read(source: Any, path: Path, rules: Rules, history: History | None) -> tup
     engine, position, devices = _head(text)
     wanted = engine_id(rules)
     if engine != wanted:
-        raise ConflictError(f"{path}: written by {engine}, not {wanted}", mend=_REBUILD)
+        raise ConflictError(f"{path}: written by {engine}, not {wanted}", mend=build_command(rules.version))
     stream = StopStream(rules, history, room=max(1, len(devices)))
     for device in devices:
         stream.code(device)

@@ -5,8 +5,17 @@ from __future__ import annotations
 from ingestion.facts.raw import IN_MEMORY, Raw, raw_sources
 from ingestion.facts.rules import Rules
 from ingestion.facts.sources import Progress
-from ingestion.facts.store import check_same_rules, checkpoint_file, facts_file, log_writer, put_log, writing
+from ingestion.facts.store import (
+    check_same_rules,
+    checkpoint_file,
+    facts_file,
+    log_writer,
+    put_log,
+    stored_position,
+    writing,
+)
 from ingestion.facts.streamed import Built, build_streamed
+from ingestion.facts.update import update
 from parked.errors import InputError
 from parked.scratch import scratch_folder
 from parked.settings import Settings
@@ -42,6 +51,9 @@ def rebuild(
             raise empty
         with writing(settings, rules):
             check_same_rules(settings, rules)  # another process, perhaps, meanwhile
+            overtaken = (stored_position(settings, rules.version) or 0) > position
             checkpoint_file(settings, rules.version, position).unlink(missing_ok=True)  # another engine's, perhaps
             put_log(settings, rules, made, position)
+    if overtaken and raw.position() > position:
+        update(settings, raw, rules)  # facts that another process has told of already must not be gone again
     return built

@@ -33,7 +33,7 @@ def replay(settings: Settings, raw: Raw, rules: Rules, device: str, since: int |
     the device, ConflictError where its facts known before ``since`` are not what raw says.
     """
     with writing(settings, rules):
-        stored = read_stored(settings, rules)
+        stored = read_stored(settings, rules, raw.position())
         records = raw_records(raw, [device], upto=stored.position)
         fresh = facts_of(records, rules) if len(records.records) else FACTS.empty_table()
         own = stored.of(device)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ingestion.facts.kernel.types import RULES
 from parked.errors import InputError, SettingError
-from parked.settings import RulesVersion
+from parked.settings import FIRST_RULES, RulesVersion
 
 PACKAGED = Path(__file__).parent / "rules"
 LONGEST_S: Final = 366 * 86_400.0
@@ -173,6 +173,11 @@ def version_named(text: str) -> str:
         return _VERSION.validate_python(text)
     except ValidationError:
         raise InputError(f"rules {text!r}: no version's name", mend="give letters, digits, . _ -, or a file") from None
+
+
+def build_command(version: str) -> str:
+    """What to run, in a person's words, for the facts of a version to be built anew."""
+    return "run: parked facts build" + ("" if version == FIRST_RULES else f" --rules {version}")
 
 
 def named_rules(text: str, kept: Callable[[str], Rules | None] = lambda _version: None) -> Rules:

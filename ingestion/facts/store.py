@@ -21,19 +21,15 @@ from pydantic import ValidationError
 
 from ingestion.facts.build import read_table
 from ingestion.facts.checkpoint import engine_id
-from ingestion.facts.rules import Rules, named_rules
+from ingestion.facts.rules import Rules, build_command, named_rules
 from ingestion.facts.stored import Stored, of_devices, opened, pieces
 from ingestion.facts.writer import STORED, FactsWriter
 from parked.errors import ConflictError, InputError
 from parked.files import PARQUET_DAMAGE, atomic_path, sha256_of, write_text
 from parked.locks import locked
-from parked.settings import FIRST_RULES, Settings
+from parked.settings import Settings
 
 _ENGINE, _RULES, _RULES_TEXT = b"parked.engine", b"parked.rules", b"parked.rules.json"
-
-
-def _rebuild(version: str) -> str:
-    return "run: parked facts build" + ("" if version == FIRST_RULES else f" --rules {version}")
 
 
 def facts_file(settings: Settings, version: str) -> Path:
@@ -65,14 +61,15 @@ def read_facts_of(settings: Settings, version: str, devices: Collection[str]) ->
 def _built(settings: Settings, version: str) -> Path:
     path = facts_file(settings, version)
     if not path.exists():
-        raise InputError(f"{path}: no facts of rules {version!r} yet", mend=_rebuild(version))
+        raise InputError(f"{path}: no facts of rules {version!r} yet", mend=build_command(version))
     return path
 
 
-def read_stored(settings: Settings, rules: Rules) -> Stored:
-    """The stored log of these very rules, to be gone on with.
+def read_stored(settings: Settings, rules: Rules, end: int | None = None) -> Stored:
+    """The stored log of these very rules, to be gone on with. end: where the raw log ends now (None: at least there).
 
-    Raises InputError where there is none, ConflictError where other rules of that name, or another engine, made it.
+    Raises InputError where there is none, ConflictError where other rules of that name, another engine, or more of the
+    raw log than there is now (an older copy of the operations database, or another one) made it.
     """
     check_same_rules(settings, rules)
     path = _built(settings, rules.version)
@@ -80,12 +77,22 @@ def read_stored(settings: Settings, rules: Rules) -> Stored:
     wanted = engine_id(rules)
     maker = said.get(_ENGINE, b"an unknown engine").decode()
     if maker != wanted:
-        raise ConflictError(f"{path}: made by {maker}, not {wanted}", mend=_rebuild(rules.version))
+        raise ConflictError(f"{path}: made by {maker}, not {wanted}", mend=build_command(rules.version))
     position = _position(path)
     if position is None:
         said_not = f"{path}: nothing says how far of the raw log it was made from"
-        raise ConflictError(said_not, mend=_rebuild(rules.version))
+        raise ConflictError(said_not, mend=build_command(rules.version))
+    if end is not None and position > end:
+        more = f"{path}: made from more of the raw log than the operations database lists now"
+        mend = f"put back that database (PARKED_DATABASE_URL), or {build_command(rules.version)}"
+        raise ConflictError(more, mend=mend)
     return Stored(path, position)
+
+
+def stored_position(settings: Settings, version: str) -> int | None:
+    """How far of the raw log the stored log is made from; None where there is none, or nothing says so."""
+    path = facts_file(settings, version)
+    return _position(path) if path.is_file() else None
 
 
 def log_writer(path: Path, rules: Rules) -> FactsWriter:
@@ -136,9 +143,12 @@ def _replace(target: Path, put: Callable[[Path], object], position: int | None) 
 
 
 def _position(path: Path) -> int | None:
-    """How far of the raw log a log file is made from; None where nothing says so."""
+    """How far of the raw log a log file is made from; None where nothing says so that can be read."""
     beside = position_file(path)
-    return int(beside.read_text(encoding="utf-8")) if beside.exists() else None
+    try:
+        return int(beside.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
 
 
 def check_same_rules(settings: Settings, rules: Rules) -> None:

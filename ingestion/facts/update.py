@@ -51,11 +51,12 @@ def update(
 ) -> Updated:
     """Take in what became visible in raw since the stored log's position; the log is then what a build would write.
 
-    Raises InputError where nothing was built yet, ConflictError where another engine or other rules built it.
+    Raises InputError where nothing was built yet, ConflictError as ``read_stored``.
     """
     with writing(settings, rules):
-        stored = read_stored(settings, rules)
-        upto, before = raw.position(), stored.rows
+        upto = raw.position()
+        stored = read_stored(settings, rules, upto)
+        before = stored.rows
         if upto == stored.position:
             return Updated(0, before, before, 0)
         progress(0, total=3)
