@@ -79,6 +79,9 @@ def main() -> None:
         sys.stderr.write(f"parked: {where}{reason}; {mend}\n")
         sys.exit(2)
     except Exception as error:
+        if isinstance(error, SystemError) and isinstance(error.__cause__, KeyboardInterrupt):  # within compiled code
+            sys.stderr.write("parked: stopped\n")
+            sys.exit(130)
         if (mistake := _of_database(error)) is None:
             raise
         sys.stderr.write(f"parked: {mistake}\n")

@@ -73,8 +73,13 @@ def test_a_full_disk_names_what_could_not_be_written(parked, tmp_path: Path, mon
     assert said.endswith(f".parquet: {os.strerror(errno.ENOSPC)}; make room there\n")
 
 
-def test_ctrl_c_before_the_command_has_begun_is_no_traceback(parked, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("in_compiled_code", [False, True])
+def test_ctrl_c_outside_what_typer_hears_is_no_traceback(
+    parked, monkeypatch: pytest.MonkeyPatch, in_compiled_code: bool
+) -> None:
     def interrupted(**_options: Any) -> None:
+        if in_compiled_code:  # as CPython says it of numba's
+            raise SystemError("returned a result with an exception set") from KeyboardInterrupt()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(entry, "app", interrupted)
