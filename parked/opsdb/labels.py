@@ -164,12 +164,13 @@ def _insert_new(engine: Engine, model: type[Any], rows: list[dict[str, Any]], un
     dialects: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
     if engine.dialect.name not in dialects:
         raise InternalError(f"labels on {engine.dialect.name}: only SQLite and PostgreSQL are supported")
-    statement = dialects[engine.dialect.name](model.__table__).on_conflict_do_nothing(index_elements=unique)
+    insert = dialects[engine.dialect.name](model.__table__)
+    # Rows are counted as they come back, which those in conflict do not: of many, PostgreSQL's driver counts none (-1).
+    statement = insert.on_conflict_do_nothing(index_elements=unique).returning(*model.__table__.primary_key)
     added = 0
     with engine.begin() as connection:
         for start in range(0, len(rows), _CHUNK):
-            # the driver counts inserted rows only: those in conflict are not among them
-            added += connection.execute(statement, rows[start : start + _CHUNK]).rowcount
+            added += len(connection.execute(statement, rows[start : start + _CHUNK]).all())
     return added
 
 

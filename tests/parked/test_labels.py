@@ -62,6 +62,16 @@ def test_a_clients_own_key_decides_what_is_a_repeat(engine):
         add_labels(engine, labels(judgment()), keys=["c", "d"])
 
 
+def test_what_is_new_is_counted_also_where_the_driver_counts_no_rows(engine, monkeypatch):
+    from sqlalchemy.engine import CursorResult
+
+    monkeypatch.setattr(CursorResult, "rowcount", -1)  # psycopg's, of many
+    other = judgment(at=NOON + timedelta(hours=1))
+    assert add_labels(engine, labels(judgment()), keys=["a"]) == (1, 0)
+    assert add_labels(engine, labels(other), keys=["a"]) == (0, 1)
+    assert add_labels(engine, labels(judgment(), other), keys=["a", "b"]) == (1, 1)
+
+
 def test_reading_as_of_a_moment_shows_what_was_known_then(engine):
     early, late = judgment(), judgment(at=NOON + timedelta(hours=1), known_at=NOON + timedelta(days=1))
     add_labels(engine, labels(late, early))
