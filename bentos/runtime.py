@@ -25,7 +25,7 @@ from bentos.model.kept_trees import load_proved
 from bentos.model.scorer import Scorer, load_scorer, model_dir_of
 from bentos.ports import CandidateKey, FeatureSource, LabelSink, NotReadyError, Readiness
 from bentos.store.watch import StoreWatch
-from bentos.web.gatekeeper import OPEN, REFRESH_S, Gatekeeper, refresh
+from bentos.web.gatekeeper import OPEN, REFRESH_S, Gatekeeper, Refreshing
 from parked.clock import Clock, to_us
 from parked.errors import InternalError, NotFoundError, UserError
 from parked.pointer import Pointer, published
@@ -72,7 +72,7 @@ class Runtime:
         self.config = config
         self.metrics = metrics
         self.gatekeeper = gatekeeper
-        self._tokens = Poller(lambda: refresh(gatekeeper), REFRESH_S)
+        self._tokens = Poller(Refreshing(gatekeeper), REFRESH_S)
         self._clock = clock
         self._settings = settings
         self._labels = labels

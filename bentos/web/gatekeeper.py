@@ -17,6 +17,7 @@ import structlog
 from bentos.config import ServingConfig
 from parked.allowances import Allowances
 from parked.clock import Clock, system_clock
+from parked.errors import UserError
 from parked.gatekeeper import Gatekeeper
 from parked.opsdb.tokens import TokenStore
 from parked.settings import Settings
@@ -56,12 +57,27 @@ def _shared(file: Path) -> Allowances | None:
         return None
 
 
-def refresh(keeper: Gatekeeper) -> None:
-    """``keeper.refresh`` for a thread: a database that cannot be read is logged and tried again."""
-    try:
-        keeper.refresh()
-    except Exception as error:  # locked, unreachable, damaged: who is known stays known for a while
-        log.warning("tokens_not_read", error=type(error).__name__)
+class Refreshing:
+    """``keeper.refresh`` for a thread: why a database cannot be read is logged, once, and it is tried again."""
+
+    def __init__(self, keeper: Gatekeeper) -> None:
+        self._keeper = keeper
+        self._said: str | None = None
+
+    def __call__(self) -> None:
+        """Try once. Never raises."""
+        why = None
+        try:
+            self._keeper.refresh()
+        except Exception as error:  # locked, unreachable, damaged: who is known stays known for a while
+            # A UserError is written for who runs the server; of others the text may hold anything.
+            why = str(error) if isinstance(error, UserError) else type(error).__name__
+        if why != self._said:
+            self._said = why
+            if why is None:
+                log.info("tokens_read_again")
+            else:
+                log.warning("tokens_not_read", error=why)
 
 
 def is_near(client: Sequence[Any] | None) -> bool:

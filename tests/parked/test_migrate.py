@@ -11,6 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect
+from sqlalchemy.exc import OperationalError
 
 from parked.errors import ConflictError, SettingError
 from parked.opsdb import migrate
@@ -113,3 +114,13 @@ def test_a_database_whose_own_words_are_damaged_is_one_line(url, tmp_path):
     file.write_bytes(broken)
     with pytest.raises(SettingError, match=r"cannot use sqlite:///.*ops.db: "):
         open_database(url)
+
+
+def test_what_a_database_says_in_two_lines_is_told_in_one(url, monkeypatch):
+    def away(_engine):
+        raise OperationalError("select 1", {}, Exception("connection refused\n\tIs the server running?"))
+
+    monkeypatch.setattr(migrate, "upgrade", away)
+    with pytest.raises(SettingError, match=r"connection refused; see that it can be reached") as caught:
+        open_database(url)
+    assert "\n" not in str(caught.value)

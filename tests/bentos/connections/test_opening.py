@@ -18,7 +18,7 @@ from bentos.launch import start_server
 from bentos.metrics.prometheus import Metrics
 from bentos.ports import FeatureSource
 from bentos.runtime import Runtime
-from bentos.web.gatekeeper import OPEN, Gatekeeper, build_gatekeeper, refresh
+from bentos.web.gatekeeper import OPEN, Gatekeeper, Refreshing, build_gatekeeper
 from parked.clock import fixed_clock
 from parked.gatekeeper import UNREAD
 from parked.settings import Settings
@@ -112,7 +112,7 @@ def test_two_workers_that_cannot_read_the_tokens_do_not_stand_back_for_each_othe
         Settings(home=tmp_path, database_url=f"sqlite:///{database}"), ServingConfig(auth="tokens"), fixed_clock(NOW)
     )
     one = worker(settings, gatekeeper=locked)
-    refresh(locked)
+    Refreshing(locked)()
     one.tick()
     assert one.readiness().reasons == (UNREAD,)
     monkeypatch.setattr(os, "getppid", os.getpid)
