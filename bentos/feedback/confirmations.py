@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from datetime import datetime
+from typing import Any
 
 import pyarrow as pa
 import structlog
 from sqlalchemy import Engine, event, select
-from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, ProgrammingError
 
 from bentos.ports import Confirmation, NotReadyError
@@ -28,8 +28,8 @@ class LabelStore:
     """The ``LabelSink`` over the operations database."""
 
     def __init__(self, database_url: str, *, wait_s: float = 1.6) -> None:
-        """``wait_s``: how long a label waits for another's lock on SQLite. Less than who sent it waits for an answer:
-        the one thread of labels is then free for the next."""
+        """``wait_s``: how long a label waits for another's lock. Less than who sent it waits for an answer: the one
+        thread of labels is then free for the next."""
         self._url = database_url
         self._wait_ms = round(wait_s * 1000)
         self._engine: Engine | None = None
@@ -43,13 +43,9 @@ class LabelStore:
         with self._opening:
             if self._engine is None:
                 engine = open_database(self._url)
-                if engine.dialect.name == "sqlite":
-                    engine.dispose()  # who migrates waits longer; from here on, each connection so long
-                    event.listen(engine, "connect", self._wait_less)
+                engine.dispose()  # who migrates waits longer; from here on, each connection so long
+                event.listen(engine, "connect", lambda opened, _: _wait(opened, engine.dialect.name, self._wait_ms))
                 self._engine = engine
-
-    def _wait_less(self, connection: DBAPIConnection, _record: object) -> None:
-        connection.cursor().execute(f"PRAGMA busy_timeout={self._wait_ms}")
 
     def add(self, confirmation: Confirmation, known_at: datetime) -> bool:
         """Store it; False where it is stored already.
@@ -96,6 +92,16 @@ class LabelStore:
             told = (confirmation.device_id, confirmation.at, confirmation.lat, confirmation.lon, confirmation.verdict)
             if (stored.device_id, stored.at, stored.lat, stored.lon, stored.verdict) != told:
                 raise ConflictError("this key was used for another confirmation", mend="choose a new key")
+
+
+def _wait(connection: Any, dialect: str, ms: int) -> None:
+    """Have a new connection wait so long for another's lock."""
+    if dialect == "sqlite":
+        connection.cursor().execute(f"PRAGMA busy_timeout={ms}")
+    elif dialect == "postgresql":
+        connection.autocommit = True  # else it would be taken back with the first transaction that is
+        connection.cursor().execute(f"SET statement_timeout = {ms}")
+        connection.autocommit = False
 
 
 def _not_now(why: str) -> NotReadyError:

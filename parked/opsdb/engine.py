@@ -22,7 +22,8 @@ from parked.errors import SettingError, first_line
 
 
 def open_database(url: str) -> Engine:
-    """Engine for ``url``, migrated to the newest schema (Alembic). SQLite: WAL, foreign keys on, 30 s busy wait.
+    """Engine for ``url``, migrated to the newest schema (Alembic). SQLite: WAL, foreign keys on, 30 s busy wait; a
+    server's connections are tried before they are used again.
 
     Raises SettingError for a URL SQLAlchemy cannot read, whose driver is not installed, or which cannot be used.
     """
@@ -31,7 +32,8 @@ def open_database(url: str) -> Engine:
         if parsed.get_backend_name() == "sqlite" and parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         # A statement's values are places and names: no error's text has them, and so no log.
-        engine = create_engine(parsed, hide_parameters=True)
+        # A server may have been started anew since it was last asked.
+        engine = create_engine(parsed, hide_parameters=True, pool_pre_ping=parsed.get_backend_name() != "sqlite")
     except OSError as error:
         raise SettingError(f"PARKED_DATABASE_URL: {error}", mend="give a place that can be written to") from None
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -59,8 +60,10 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(f"sqlite:///{tmp_path / 'ops.db'}")
+def world(database_url: str) -> Iterator[World]:
+    made = World(database_url)
+    yield made
+    made.engine.dispose()
 
 
 def test_an_open_door_lets_everyone_do_everything() -> None:

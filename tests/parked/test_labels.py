@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Engine
 
 from parked.errors import InputError
 from parked.opsdb.engine import open_database
@@ -37,8 +39,10 @@ def labels(*rows: dict[str, Any]) -> pa.Table:
 
 
 @pytest.fixture
-def engine():
-    return open_database("sqlite://")
+def engine(database_url: str) -> Iterator[Engine]:
+    engine = open_database(database_url)
+    yield engine
+    engine.dispose()
 
 
 def test_labels_come_back_as_they_were_given(engine):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -20,8 +19,8 @@ from parked.opsdb.tables import Base
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'ops.db'}"
+def url(bare_database_url: str) -> str:
+    return bare_database_url
 
 
 def test_the_head_the_program_checks_is_the_newest_migration():
@@ -103,7 +102,8 @@ def test_a_database_that_cannot_be_opened_is_one_line(tmp_path):
         open_database(f"sqlite:///{tmp_path / 'file' / 'ops.db'}")
 
 
-def test_a_database_whose_own_words_are_damaged_is_one_line(url, tmp_path):
+def test_a_database_whose_own_words_are_damaged_is_one_line(tmp_path):
+    url = f"sqlite:///{tmp_path / 'ops.db'}"
     open_database(url).dispose()
     file = tmp_path / "ops.db"
     whole = file.read_bytes()

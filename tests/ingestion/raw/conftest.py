@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,14 +56,18 @@ class Home:
         return files, rows
 
 
-def open_home(folder: Path) -> Home:
-    settings = load_settings(home=folder)
+def open_home(folder: Path, database_url: str = "") -> Home:
+    settings = load_settings(home=folder, database_url=database_url)
     return Home(settings, open_database(settings.database))
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return open_home(tmp_path / "home")
+def home(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Home]:
+    """On SQLite; for modules that use ``database_url``, on every kind of database."""
+    url = request.getfixturevalue("database_url") if "database_url" in request.fixturenames else ""
+    made = open_home(tmp_path / "home", url)
+    yield made
+    made.engine.dispose()
 
 
 def some_fixes(count: int = 10, *, device: str = "a", received_us: int | None = None, first: int = 0) -> pa.Table:

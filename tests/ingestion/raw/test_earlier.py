@@ -19,6 +19,8 @@ from tests.ingestion.raw.conftest import NOW, START_US, Home, open_home, save, s
 
 LATE, EARLY = START_US + 60_000_000, START_US + 5_000_000
 
+pytestmark = pytest.mark.usefixtures("database_url")
+
 
 def took(home: Home, table: pa.Table, name: str, **options: Any) -> tuple[int, int]:
     counts = home.ingest(save(table, home.settings.home.parent / name), **options).total
@@ -83,7 +85,7 @@ def test_read_in_pieces_a_record_comes_once_for_every_receipt_up_to_a_position(h
 def test_a_receipt_that_is_no_earlier_adds_nothing_also_in_a_new_process(home: Home):
     took(home, some_fixes(3, received_us=EARLY + 2), "a.parquet")
     took(home, some_fixes(3, received_us=EARLY), "b.parquet")
-    fresh = open_home(home.settings.home)
+    fresh = open_home(home.settings.home, home.settings.database)
     for i, received in enumerate((LATE, EARLY, EARLY + 1)):
         table = some_fixes(3, received_us=received).append_column("note", pa.array([str(i)] * 3))
         assert took(fresh, table, f"again-{i}.parquet") == (0, 3)

@@ -22,6 +22,8 @@ from tests.ingestion.raw.conftest import NOW, Home, open_home, save, some_fixes
 
 CLOCK = fixed_clock(NOW)
 
+pytestmark = pytest.mark.usefixtures("database_url")
+
 
 def batch(count: int = 5, first: int = 0) -> Batch:
     table = some_fixes(count, first=first)
@@ -40,7 +42,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tests.ingestion.raw.test_log import CLOCK, batch
 from tests.ingestion.raw.conftest import open_home
-home = open_home(Path({home!r}))
+home = open_home(Path({home!r}), {url!r})
 with home.log.writing(CLOCK) as writer:
     run = writer.begin("dying", "test", "abc")
     run.add(batch())
@@ -70,7 +72,7 @@ def test_two_logs_on_one_home_see_each_others_records(home: Home):
 
 
 def test_a_killed_run_is_invisible_and_the_next_one_clears_up_and_takes_everything(home: Home):
-    process = run_python(DIES.format(home=str(home.settings.home)))
+    process = run_python(DIES.format(home=str(home.settings.home), url=home.settings.database))
     assert process.wait(timeout=60) == -9, process.communicate()
     assert [run.status for run in home.runs()] == ["running"]
     assert home.log.scan_fixes().num_rows == 0
@@ -104,7 +106,7 @@ def test_processes_ingesting_the_same_records_at_once_take_each_once(home: Home,
     paths = [save(some_fixes(30 + n), tmp_path / f"{n}.parquet") for n in range(2)]
     code = (
         "import sys\nfrom pathlib import Path\nfrom tests.ingestion.raw.conftest import open_home\n"
-        f"open_home(Path({str(home.settings.home)!r})).ingest(Path(sys.argv[1]))\n"
+        f"open_home(Path({str(home.settings.home)!r}), {home.settings.database!r}).ingest(Path(sys.argv[1]))\n"
     )
     root = Path(__file__).parents[3]
     processes = [
@@ -166,4 +168,4 @@ def test_a_run_of_a_dead_process_does_not_count_as_done(home: Home):
         connection.execute(insert(IngestionRun), [row])
     with home.log.writing(CLOCK) as writer:
         assert writer.is_done("1", None) is None
-    assert open_home(home.settings.home).runs()[0].status == "failed"
+    assert open_home(home.settings.home, home.settings.database).runs()[0].status == "failed"

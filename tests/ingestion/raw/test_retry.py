@@ -28,6 +28,8 @@ EVERYTHING = Selection()
 NAMELESS = ",2024-04-01T00:00:00Z,50,8,\n"
 GOOD = "a,2024-04-01T00:00:01Z,50,8,\n"
 
+pytestmark = pytest.mark.usefixtures("database_url")
+
 
 def again(home: Home, selection: Selection = EVERYTHING, **options: Any) -> RetryReport:
     return retry(home.log, selection, **{"clock": fixed_clock(LATER), "who": "me"} | options)
