@@ -122,8 +122,12 @@ def check_coverage(coverage: pa.Table) -> pa.Table:
 
 
 def _content_key(row: dict[str, Any]) -> str:
-    """Hex SHA-256 (first 32 digits) of the judgment itself; ``repr`` of a float is exact and stable."""
-    parts = (row["device_id"], row["at"].isoformat(), row["verdict"], row["source"], repr(row["lat"]), repr(row["lon"]))
+    """Hex SHA-256 (first 32 digits) of the judgment itself; ``repr`` of a float is exact and stable.
+
+    A zero has no sign: -0.0 degrees is the same place.
+    """
+    place = (repr(None if row[name] is None else row[name] + 0.0) for name in ("lat", "lon"))
+    parts = (row["device_id"], row["at"].isoformat(), row["verdict"], row["source"], *place)
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
 
 

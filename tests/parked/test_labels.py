@@ -58,6 +58,11 @@ def test_telling_the_same_judgment_twice_adds_nothing_and_keeps_when_it_was_firs
     assert min(read_labels(engine)["known_at"].to_pylist()) == NOON + timedelta(minutes=5)
 
 
+def test_a_zero_has_no_sign(engine):
+    assert add_labels(engine, labels(judgment(lat=0.0, lon=13.4))) == (1, 0)
+    assert add_labels(engine, labels(judgment(lat=-0.0, lon=13.4))) == (0, 1)
+
+
 def test_a_clients_own_key_decides_what_is_a_repeat(engine):
     assert add_labels(engine, labels(judgment()), keys=["a"]) == (1, 0)
     assert add_labels(engine, labels(judgment(verdict="not_parked")), keys=["a"]) == (0, 1)
