@@ -45,10 +45,10 @@ class PostgresServer:
         self._server = subprocess.Popen(self._command, stdout=quiet, stderr=quiet, **self._as_whom)
         _until_it_answers(self._port, self._server)
 
-    def stop(self) -> None:
-        """At once; connections are ended."""
+    def stop(self, *, for_good: bool = False) -> None:
+        """Connections are ended. ``for_good``: nothing is brought to the disk first, which takes seconds."""
         if self._server is not None:
-            self._server.send_signal(signal.SIGINT)
+            self._server.send_signal(signal.SIGQUIT if for_good else signal.SIGINT)
             self._server.wait(PATIENCE_S)
 
     def url(self, database: str) -> str:
@@ -81,7 +81,7 @@ def postgres_server() -> Iterator[PostgresServer]:
             open_database(server.url("migrated")).dispose()
             yield server
         finally:
-            server.stop()
+            server.stop(for_good=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
