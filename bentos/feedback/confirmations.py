@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import threading
 from datetime import datetime
-from typing import Any
 
 import pyarrow as pa
 import structlog
-from sqlalchemy import Engine, event, select
-from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, ProgrammingError
+from sqlalchemy import Engine, select
+from sqlalchemy.exc import DatabaseError
 
 from bentos.ports import Confirmation, NotReadyError
 from parked.errors import ConflictError, SettingError
-from parked.opsdb.engine import open_database, transaction
+from parked.opsdb.engine import OURS, open_database, transaction, wait_at_most
 from parked.opsdb.labels import add_labels
 from parked.opsdb.tables import Label
 from parked.schemas import LABELS
@@ -43,8 +42,7 @@ class LabelStore:
         with self._opening:
             if self._engine is None:
                 engine = open_database(self._url)
-                engine.dispose()  # who migrates waits longer; from here on, each connection so long
-                event.listen(engine, "connect", lambda opened, _: _wait(opened, engine.dialect.name, self._wait_ms))
+                wait_at_most(engine, self._wait_ms)  # who migrates waits longer
                 self._engine = engine
 
     def add(self, confirmation: Confirmation, known_at: datetime) -> bool:
@@ -61,7 +59,7 @@ class LabelStore:
             raise _not_now(str(error)) from None
         try:
             return self._add(confirmation, known_at)
-        except (IntegrityError, ProgrammingError, DataError):
+        except OURS:
             raise
         except DatabaseError as error:
             # What the database says may hold the label: it is for the log, by its code alone.
@@ -92,16 +90,6 @@ class LabelStore:
             told = (confirmation.device_id, confirmation.at, confirmation.lat, confirmation.lon, confirmation.verdict)
             if (stored.device_id, stored.at, stored.lat, stored.lon, stored.verdict) != told:
                 raise ConflictError("this key was used for another confirmation", mend="choose a new key")
-
-
-def _wait(connection: Any, dialect: str, ms: int) -> None:
-    """Have a new connection wait so long for another's lock."""
-    if dialect == "sqlite":
-        connection.cursor().execute(f"PRAGMA busy_timeout={ms}")
-    elif dialect == "postgresql":
-        connection.autocommit = True  # else it would be taken back with the first transaction that is
-        connection.cursor().execute(f"SET statement_timeout = {ms}")
-        connection.autocommit = False
 
 
 def _not_now(why: str) -> NotReadyError:

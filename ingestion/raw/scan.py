@@ -19,6 +19,10 @@ from ingestion.raw.seen import best_of_each, ranks_of
 from ingestion.raw.segments import EARLIER, REPEATING, SCHEMAS, Segment, check_intact, unreadable_segment
 from parked.files import PARQUET_DAMAGE
 
+_VERIFIED: Final = ds.ParquetFileFormat(
+    default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+)
+
 
 def scan(
     raw_dir: Path,
@@ -104,8 +108,3 @@ def _read(
         return table.cast(pa.schema([schema.field(name) for name in names]))
     except PARQUET_DAMAGE as error:
         raise unreadable_segment(raw_dir, error) from error
-
-
-_VERIFIED: Final = ds.ParquetFileFormat(
-    default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
-)

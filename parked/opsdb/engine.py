@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Final
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
@@ -19,6 +20,9 @@ from sqlalchemy.exc import (
 from sqlalchemy.orm import Session
 
 from parked.errors import SettingError, first_line
+
+OURS: Final = (IntegrityError, ProgrammingError, DataError)
+"""Database errors that say that a statement of ours is wrong, not what is the matter with the database."""
 
 
 def open_database(url: str) -> Engine:
@@ -62,8 +66,22 @@ def trouble(error: Exception, url: str) -> SettingError | None:
 
     None for any other error, among them a statement of ours that is wrong.
     """
-    ours = IntegrityError | ProgrammingError | DataError
-    return None if not isinstance(error, DatabaseError) or isinstance(error, ours) else _unusable(url, error)
+    return None if not isinstance(error, DatabaseError) or isinstance(error, OURS) else _unusable(url, error)
+
+
+def wait_at_most(engine: Engine, ms: int) -> None:
+    """From here on, each connection waits so long (milliseconds) for another's lock."""
+
+    def wait(connection: Any, _record: object) -> None:
+        if engine.dialect.name == "sqlite":
+            connection.cursor().execute(f"PRAGMA busy_timeout={ms}")
+        elif engine.dialect.name == "postgresql":
+            connection.autocommit = True  # else it would be taken back with the first transaction that is
+            connection.cursor().execute(f"SET statement_timeout = {ms}")
+            connection.autocommit = False
+
+    engine.dispose()
+    event.listen(engine, "connect", wait)
 
 
 def _unusable(url: str, error: Exception) -> SettingError:
