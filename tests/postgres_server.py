@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ import psycopg
 import pytest
 
 from parked.opsdb.engine import open_database
-from tests.redis_server import free_port
+from tests.servers import free_port, until_it_answers
 
 PATIENCE_S = 30.0
 QUICK = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=100")
@@ -43,7 +42,7 @@ class PostgresServer:
     def start(self) -> None:
         quiet = subprocess.DEVNULL
         self._server = subprocess.Popen(self._command, stdout=quiet, stderr=quiet, **self._as_whom)
-        _until_it_answers(self._port, self._server)
+        until_it_answers(lambda: self.run("SELECT"), psycopg.OperationalError, self._server, PATIENCE_S)
 
     def stop(self, *, for_good: bool = False) -> None:
         """Connections are ended. ``for_good``: nothing is brought to the disk first, which takes seconds."""
@@ -112,15 +111,3 @@ def _is_user(name: str) -> bool:
     except KeyError:
         return False
     return True
-
-
-def _until_it_answers(port: int, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            psycopg.connect(f"postgresql://parked@127.0.0.1:{port}/postgres", connect_timeout=2).close()
-            return
-        except psycopg.OperationalError:
-            if server.poll() is not None or time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)

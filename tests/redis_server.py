@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,13 +12,9 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
+from tests.servers import free_port, until_it_answers
+
 PATIENCE_S = 20.0
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 @contextmanager
@@ -33,24 +27,12 @@ def redis_server(folder: Path) -> Iterator[str]:
     command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
-        until_it_answers(port, server)
+        with Redis(host="127.0.0.1", port=port) as client:
+            until_it_answers(client.ping, RedisError, server, PATIENCE_S)
         yield f"127.0.0.1:{port}"
     finally:
         server.kill()
         server.wait()
-
-
-def until_it_answers(port: int, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    with Redis(host="127.0.0.1", port=port) as client:
-        while True:
-            try:
-                client.ping()
-                return
-            except RedisError:
-                if server.poll() is not None or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.02)
 
 
 def emptied(address: str) -> str:

@@ -73,7 +73,7 @@ def test_build_names_missing_and_wrong_facts_and_changes_nothing(at_home, tmp_pa
 
 def test_build_and_apply_with_a_redis_that_is_away_change_nothing(at_home, tmp_path, monkeypatch):
     pytest.importorskip("redis")
-    from tests.redis_server import free_port
+    from tests.servers import free_port
 
     folder, facts, _report = at_home
     before = {file: file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}

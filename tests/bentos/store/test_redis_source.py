@@ -31,7 +31,8 @@ from tests.bentos.fakes import publish, settings_in
 from tests.bentos.world import START, drives, train_real
 from tests.feature_repo.facts_builder import START as START_US
 from tests.feature_repo.facts_builder import row, table
-from tests.redis_server import emptied, free_port
+from tests.redis_server import emptied
+from tests.servers import free_port
 
 NOBODY_LISTENS = "does not serve .* start the Redis server or correct the setting"
 
